@@ -1,0 +1,50 @@
+# The targets a user needs; everything they install goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install run test test-full lint format lock benchmark clean
+
+install: $(STAMP)
+
+# The lock file pins every package with its hashes; the project itself is installed in place.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hepbatch needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+run: install
+	$(BIN)/hepbatch run higgs4l
+
+test: install
+	$(BIN)/python -m pytest
+
+# The tests at their full sizes, the physics figures of the documentation among them.
+test-full: install
+	HEPBATCH_TEST_SIZE=full $(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The peers that the benchmarks compare with are an extra of their own.
+benchmark: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements-benchmark.txt -e '.[benchmark]'
+	$(BIN)/python -m benchmarks
+
+# Pins again, after pyproject.toml changed.
+lock:
+	$(PYTHON) -m pip install --quiet uv
+	$(PYTHON) -m uv pip compile --universal --python-version 3.11 --extra simulation --extra dev --extra build \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,23 @@
+"""Fixtures that every test may use: where the real files are, and how large the tests run."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real and simulated Open Data files; skips where it is absent."""
+    folder = Path(os.environ.get("HEPBATCH_TEST_DATA", PROJECT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data files at {folder} (HEPBATCH_TEST_DATA names another folder)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def full_size() -> bool:
+    """True under `make test-full`, which sets HEPBATCH_TEST_SIZE=full."""
+    return os.environ.get("HEPBATCH_TEST_SIZE", "") == "full"
