@@ -1,0 +1,43 @@
+"""Writing skims: one Parquet file per chunk, complete or absent."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from processors.selections import Array
+
+
+def skim_name(file_uuid: str, start: int, stop: int) -> str:
+    """The name of the skim file of an entry range of an input file."""
+    return f"{file_uuid}_{start}-{stop}.parquet"
+
+
+def write_skim(path: Path, tables: Sequence[Mapping[str, Array]], *, compression: str = "lz4") -> int:
+    """Writes tables, one after another, as a Parquet file of one row group and gives the number of rows.
+
+    Each table maps the same names to columns of equal length. The file appears under its name only when it is
+    complete: it is written under a temporary name in the same directory (which starts with a dot) and renamed,
+    replacing an earlier file. The directory is made if needed.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_batches(
+        [pa.record_batch({name: pa.array(column) for name, column in columns.items()}) for columns in tables]
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
+    try:
+        # Dictionaries and page statistics do not pay for measured floating-point values.
+        pq.write_table(
+            table,
+            temporary,
+            compression=compression,
+            use_dictionary=False,
+            write_statistics=False,
+            row_group_size=max(1, table.num_rows),
+        )
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return int(table.num_rows)
