@@ -1,0 +1,22 @@
+"""Runs every benchmark, one after another; the exit status is 1 if one of them misses its requirement."""
+
+import importlib
+import pkgutil
+import sys
+
+import benchmarks
+
+
+def main() -> int:
+    """Runs the `main` of every module of this package and gives the worst exit status."""
+    worst = 0
+    for module in sorted(pkgutil.iter_modules(benchmarks.__path__), key=lambda module: module.name):
+        if module.name != "__main__":
+            sys.stdout.write(f"== {module.name}\n")
+            sys.stdout.flush()
+            worst = max(worst, int(importlib.import_module(f"benchmarks.{module.name}").main([])))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
