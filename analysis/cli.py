@@ -1,0 +1,193 @@
+"""The command line: verbs in the order of the pipeline; each checks its configuration, then calls the library."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analysis.errors import UserError
+
+WRONG_INPUT, WITH_FAILURES = 2, 1
+
+
+class Commands(click.Group):
+    """Verbs in the order they are defined, which is that of the pipeline."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click passes it)
+        """Names of the verbs."""
+        return list(self.commands)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hepbatch")
+def main() -> None:
+    """Reprocess LHC Open Data in batch: skim, train, report."""
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every verb of a run has."""
+    options = [
+        click.argument("analysis"),
+        click.option("--output", type=click.Path(path_type=Path), help="Run directory [results/ANALYSIS]."),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the configuration."
+        ),
+        click.option("--cluster", default="local", show_default=True, metavar="NAME|FILE", help="Where it runs."),
+        click.option("--workers", type=click.IntRange(min=1), help="Number of cpu workers."),
+    ]
+    return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of verbs that read a source."""
+    options = [
+        click.option("--source", metavar="NAME|PATH", help="simulated, a directory, or a YAML file."),
+        click.option("--complete", metavar="NAME|PATH", help="Second source, for samples that the first one lacks."),
+        click.option("--fresh", is_flag=True, help="Remove what earlier runs left in the run directory first."),
+        click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample."),
+    ]
+    return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+def ending(command: Callable[..., bool]) -> Callable[..., None]:
+    """Turns the outcome of a verb into the exit status: 0 complete, 1 with failures, 2 wrong input (one sentence)."""
+
+    @functools.wraps(command)
+    def wrapped(**options: Any) -> None:
+        try:
+            complete = command(**options)
+        except UserError as error:
+            click.echo(f"hepbatch: {error}", err=True)
+            raise SystemExit(WRONG_INPUT) from None
+        except KeyboardInterrupt:
+            click.echo("hepbatch: interrupted; the same command begins again", err=True)
+            raise SystemExit(130) from None
+        raise SystemExit(0 if complete else WITH_FAILURES)
+
+    return wrapped
+
+
+@main.command()
+@run_options
+@source_options
+@ending
+def run(**options: Any) -> bool:
+    """Everything: skim, train and report."""
+    from analysis.stages import run_all
+
+    request = _request(**options)
+    complete = run_all(request)
+    click.echo(f"report: {request.directory / 'report.html'}")
+    return complete
+
+
+@main.command()
+@run_options
+@source_options
+@ending
+def skim(**options: Any) -> bool:
+    """Skim the source: cutflow, histograms, Parquet."""
+    from analysis.stages import skim_only
+
+    request = _request(**options)
+    complete = skim_only(request)
+    click.echo(f"skim: {request.directory / 'skim'}")
+    return complete
+
+
+@main.command()
+@run_options
+@ending
+def train(**options: Any) -> bool:
+    """Train on the skim of an earlier run."""
+    from analysis.stages import train_only
+
+    request = _request(**options)
+    complete = train_only(request)
+    click.echo(f"models: {request.directory / 'models'}")
+    return complete
+
+
+@main.command()
+@run_options
+@ending
+def report(**options: Any) -> bool:
+    """Figures, tables and the page of an earlier run."""
+    from analysis.stages import report_only
+
+    request = _request(**options)
+    complete = report_only(request)
+    click.echo(f"report: {request.directory / 'report.html'}")
+    return complete
+
+
+@main.command()
+@click.argument("analysis")
+@click.option("--output", type=click.Path(path_type=Path), help="Run directory [results/ANALYSIS].")
+@ending
+def status(analysis: str, output: Path | None) -> bool:
+    """What of an earlier run is done, missing, failed."""
+    from analysis.configuration import load_configuration
+    from analysis.run_status import describe
+
+    name = load_configuration(analysis).name
+    lines, complete = describe(output or Path("results") / name, name)
+    for line in lines:
+        click.echo(line)
+    return complete
+
+
+@main.group()
+def datasets() -> None:
+    """The samples of an analysis."""
+
+
+@datasets.command("list")
+@click.argument("analysis")
+@ending
+def list_datasets(analysis: str) -> bool:
+    """The samples, their roles and cross sections."""
+    from analysis.configuration import load_configuration
+    from analysis.datasets.catalogue import load_catalogue
+
+    catalogue = load_catalogue(load_configuration(analysis).datasets)
+    for name, entry in catalogue.samples.items():
+        xsec = "" if entry.xsec is None else f"{entry.xsec:.6g} pb"
+        click.echo(f"{name:20s} {entry.role:12s} {entry.process:8s} {entry.dsid or '':>8} {xsec}")
+    return True
+
+
+@datasets.command("simulate")
+@run_options
+@ending
+def simulate_datasets(**options: Any) -> bool:
+    """Make the simulated source, as a directory that --source takes."""
+    from analysis.stages import simulate_only
+
+    return simulate_only(_request(**options))
+
+
+def _request(
+    analysis: str,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    cluster: str,
+    workers: int | None,
+    source: str | None = None,
+    complete: str | None = None,
+    fresh: bool = False,
+    limit_files: int | None = None,
+) -> Any:
+    from analysis.cluster_choice import load_cluster
+    from analysis.configuration import load_configuration
+    from analysis.stages import make_request
+
+    of_cluster = tuple(text for text in overrides if text.startswith("cluster."))
+    others = tuple(text for text in overrides if not text.startswith("cluster."))
+    configuration = load_configuration(analysis, others, source=source, complete=complete)
+    settings = load_cluster(cluster, tuple(text.removeprefix("cluster.") for text in of_cluster), workers)
+    return make_request(configuration, settings, cluster, output, fresh=fresh, limit_files=limit_files)

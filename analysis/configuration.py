@@ -1,0 +1,180 @@
+"""Configuration of an analysis: YAML with a schema; a wrong key is an error that names the nearest right one."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from analysis.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+Model = TypeVar("Model", bound=BaseModel)
+BLOCKS = ("processor", "training", "results", "simulation")
+
+
+class Configuration(BaseModel):
+    """A checked configuration.
+
+    The four blocks hold the settings of the module that each names (its class `Settings`), already validated.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="name of the analysis; the default run directory is results/<name>")
+    title: str = Field(description="heading of the report")
+    datasets: str = Field(description="catalogue: a name under configs/datasets or a YAML file")
+    source: str = Field(
+        default="simulated", description="where the files come from: simulated, a directory, a YAML file"
+    )
+    complete: str | None = Field(default=None, description="a second source for the samples that the first one lacks")
+    seed: int = Field(ge=0, description="every random number comes from this seed")
+    chunk_size: PositiveInt = Field(default=200_000, description="entries per work item")
+    luminosity: PositiveFloat | None = Field(default=None, description="integrated luminosity [1/pb]")
+    processor: dict[str, Any] = Field(description="module and settings of the coffea processor")
+    training: dict[str, Any] = Field(description="module and settings of the training")
+    results: dict[str, Any] = Field(description="module and settings of the figures and the report")
+    simulation: dict[str, Any] | None = Field(default=None, description="module and settings of the simulated source")
+
+    def module(self, block: str) -> Any:
+        """The module that a block names; a UserError when there is none of that name."""
+        return _import(block, self._block(block))
+
+    def settings(self, block: str) -> Any:
+        """The validated `Settings` of a block."""
+        content = {key: value for key, value in self._block(block).items() if key != "module"}
+        return self.module(block).Settings.model_validate(content)
+
+    def _block(self, block: str) -> dict[str, Any]:
+        content: dict[str, Any] | None = getattr(self, block)
+        if content is None:
+            raise UserError(f"the configuration of {self.name} has no block '{block}'")
+        return content
+
+
+def load_configuration(analysis: str, overrides: tuple[str, ...] = (), **options: Any) -> Configuration:
+    """The configuration of `analysis`: a name under configs/analyses, or a YAML file.
+
+    `overrides` are texts `key=value` with dotted keys, whose values are read as YAML; `options` are top-level keys set
+    by options of the command line (None: not given). Raises UserError for what the user can set right.
+    """
+    path = find_yaml(analysis, "analyses", "analysis")
+    content = read_yaml(path)
+    for text in overrides:
+        set_key(content, text)
+    content.update({key: value for key, value in options.items() if value is not None})
+    origin = f"the configuration {path.name}"
+    configuration = validate(Configuration, content, origin)
+    for block in BLOCKS:
+        settings = content.get(block)
+        if settings is not None:
+            module = _import(block, settings)
+            rest = {key: value for key, value in settings.items() if key != "module"}
+            validate(module.Settings, rest, origin, prefix=(block,))
+    return configuration
+
+
+def find_yaml(name: str, folder: str, what: str) -> Path:
+    """The YAML file that `name` means: a path, or a name under configs/<folder>."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"there is no {what} file {name}")
+        return path
+    path = CONFIGS / folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in (CONFIGS / folder).glob("*.yaml"))
+        raise UserError(f"unknown {what} '{name}'{nearest(name, known)} (known: {', '.join(known)}, or a YAML file)")
+    return path
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; a UserError names the line of a mistake."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a mapping of keys to values")
+    return content
+
+
+def set_key(content: dict[str, Any], text: str) -> None:
+    """Applies one `--set key=value` to a nested mapping in place."""
+    dotted, equals, value = text.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or not all(keys):
+        raise UserError(f"--set {text}: expected key=value, for example --set chunk_size=50000")
+    inner = content
+    for depth, key in enumerate(keys[:-1]):
+        inner = inner.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"--set {text}: '{'.'.join(keys[: depth + 1])}' is a single value and has no keys below it")
+    try:
+        inner[keys[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {text}: '{value}' is not a YAML value") from error
+
+
+def validate(model: type[Model], content: dict[str, Any], origin: str, prefix: tuple[str, ...] = ()) -> Model:
+    """`content` as a `model`; the first mistake becomes a UserError that names key, value and what would be right."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        # A mistyped key is also a missing one: the sentence about the typed word helps more.
+        mistakes = sorted(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
+        raise UserError(f"{origin}: {_sentence(model, mistakes[0], prefix)}") from error
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The hint ", did you mean '...'?", or nothing where no known word is near."""
+    match = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def _sentence(model: type[BaseModel], mistake: Any, prefix: tuple[str, ...]) -> str:
+    location = tuple(str(part) for part in mistake["loc"])
+    key = ".".join((*prefix, *location))
+    if mistake["type"] == "extra_forbidden":
+        known = sorted(_fields(model, location[:-1]))
+        hint = nearest(location[-1], known)
+        return f"unknown key '{key}'{hint or ' (known here: ' + ', '.join(known) + ')'}"
+    if mistake["type"] == "missing":
+        return f"the key '{key}' is missing"
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    return f"{key} = {mistake['input']!r}: {message[:1].lower()}{message[1:]}" if key else message
+
+
+def _fields(model: type[BaseModel], location: tuple[str, ...]) -> set[str]:
+    """The keys a model has at a location; follows models inside mappings, lists, options and unions."""
+    models = [model]
+    for part in location:
+        inner: list[type[BaseModel]] = []
+        for one in models:
+            field = one.model_fields.get(part)
+            # A key of a mapping or an index of a list is no field: its model was found one step before.
+            inner += _models(field.annotation) if field is not None else [one]
+        models = inner
+    return {name for one in models for name in one.model_fields}
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models(part)]
+
+
+def _import(block: str, content: dict[str, Any]) -> Any:
+    name = content.get("module")
+    if not isinstance(name, str):
+        raise UserError(f"the block '{block}' must name its module (key {block}.module)")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and name.startswith(error.name):
+            raise UserError(f"{block}.module = {name!r}: there is no such Python module") from error
+        raise

@@ -1,0 +1,1 @@
+"""Which samples an analysis has, and where their files come from."""

@@ -1,0 +1,70 @@
+"""The catalogue of an analysis: its samples, their roles and normalisation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from analysis.configuration import find_yaml, read_yaml, validate
+
+Role = Literal["data", "background", "signal"]
+
+
+class SampleEntry(BaseModel):
+    """One sample of a catalogue. Data have no normalisation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Role = Field(description="data, background or signal")
+    process: str = Field(description="the process it is drawn and summed with")
+    dsid: PositiveInt | None = Field(default=None, description="data set number of the experiment")
+    xsec: PositiveFloat | None = Field(default=None, description="cross section times branching ratio [pb]")
+    sumw: float | None = Field(default=None, description="sum of generator weights of the whole sample as generated")
+    reduction_efficiency: PositiveFloat = Field(default=1.0, description="efficiency of the filter at generation")
+
+
+class Layout(BaseModel):
+    """How a file's path below the source's directory carries its sample."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str = Field(description="pattern of data files, with {sample}")
+    simulation: str = Field(description="pattern of simulated files, with {sample} and {dsid}")
+
+    def folders(self) -> tuple[str, str]:
+        """The two folders the patterns name."""
+        return str(PurePath(self.data).parent), str(PurePath(self.simulation).parent)
+
+    def match(self, pattern: str, path: str) -> dict[str, str] | None:
+        """The sample and dsid that `path` carries, or None. A part number may precede the suffix: `.0003.root`."""
+        stem, suffix = pattern.rsplit(".", 1)
+        text = re.escape(stem).replace(r"\{sample\}", r"(?P<sample>[^./]+)").replace(r"\{dsid\}", r"(?P<dsid>\d+)")
+        found = re.fullmatch(rf"{text}(\.\d+)?\.{suffix}", path)
+        return found.groupdict() if found else None
+
+
+class Catalogue(BaseModel):
+    """The samples of an analysis, and what their files have in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str = Field(description="whose data, for every plot")
+    sqrt_s_tev: PositiveFloat = Field(description="centre-of-mass energy [TeV]")
+    tree: str = Field(description="name of the TTree in every file")
+    weight_branch: str = Field(description="branch of the generator weight")
+    layout: Layout
+    samples: dict[str, SampleEntry]
+
+    def by_dsid(self, dsid: int) -> str | None:
+        """The sample of a data set number, or None."""
+        return next((name for name, entry in self.samples.items() if entry.dsid == dsid), None)
+
+
+def load_catalogue(name: str) -> Catalogue:
+    """The catalogue `name`: a name under configs/datasets, or a YAML file."""
+    path: Path = find_yaml(name, "datasets", "catalogue")
+    content: dict[str, Any] = read_yaml(path)
+    return validate(Catalogue, content, f"the catalogue {path.name}")

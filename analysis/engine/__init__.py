@@ -1,0 +1,1 @@
+"""Work items, their ledger, feeding the cluster, failures; knows no physics."""

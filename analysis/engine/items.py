@@ -1,0 +1,78 @@
+"""What the engine counts: files, work items and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file of a sample, as the source names it."""
+
+    sample: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """A file that planning has opened: its identity, entries and size in bytes."""
+
+    sample: str
+    path: str
+    uuid: str
+    entries: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """Entries [start, stop) of one file: the unit that ends done, or failed."""
+
+    sample: str
+    path: str
+    uuid: str
+    start: int
+    stop: int
+
+    @property
+    def key(self) -> str:
+        """A text that identifies the item in its run."""
+        return f"{self.sample}/{self.uuid}/{self.start}-{self.stop}"
+
+    @property
+    def entries(self) -> int:
+        """Number of entries."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that could not be done: in which stage, on what, and why. `stop` is None where the range is unknown."""
+
+    stage: str
+    sample: str
+    file: str
+    start: int | None
+    stop: int | None
+    error: str
+
+
+def without_copies(files: Iterable[OpenedFile]) -> tuple[list[OpenedFile], list[Failure]]:
+    """The files whose uuid comes first, and a failure for every other one of the same uuid: it is a copy."""
+    first: dict[str, OpenedFile] = {}
+    copies = []
+    for file in files:
+        original = first.setdefault(file.uuid, file)
+        if original is not file:
+            error = f"the same file as {original.path} of {original.sample} (uuid {file.uuid}); it was left out"
+            copies.append(Failure("plan", file.sample, file.path, None, None, error))
+    return list(first.values()), copies
+
+
+def split(file: OpenedFile, chunk_size: int) -> Iterator[WorkItem]:
+    """Work items of nearly equal size, at most `chunk_size` entries each; a file without entries has an empty one."""
+    pieces = max(1, -(-file.entries // chunk_size))
+    for piece in range(pieces):
+        start, stop = piece * file.entries // pieces, (piece + 1) * file.entries // pieces
+        yield WorkItem(file.sample, file.path, file.uuid, start, stop)

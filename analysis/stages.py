@@ -1,0 +1,230 @@
+"""The stages of a run and their order."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.configuration import Configuration
+from analysis.datasets.catalogue import Catalogue, load_catalogue
+from analysis.datasets.samples import Sample
+from analysis.datasets.sources import Resolved, resolve
+from analysis.engine.items import Failure
+from analysis.engine.lock import run_lock
+from analysis.errors import UserError
+from analysis.manifest import Manifest
+from analysis.progress import say
+from analysis.run import Run
+from cluster.opening import open_cluster
+from cluster.settings import ClusterSettings
+
+# What the stages write into a run directory, and --fresh removes; nothing else there is ours.
+OURS = (
+    "simulated", "ledger", "skim", "models", "plots", "logs", "manifest.json", "cutflow.json", "histograms.json",
+    "histograms.root", "results.json", "report.html",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, checked as far as it can be without opening a data file."""
+
+    configuration: Configuration
+    catalogue: Catalogue
+    directory: Path
+    cluster: ClusterSettings
+    cluster_name: str
+    fresh: bool = False
+    limit_files: int | None = None
+
+
+def run_all(request: Request) -> bool:
+    """Everything: simulate where asked, skim, train, report. True when the run is complete."""
+    resolved = _resolve(request)
+    _check_complete(request, resolved)
+    with _started(request) as run:
+        complete = _skim(request, run, resolved)
+        lacking = _roles_without_events(run)
+        if lacking:
+            say(f"the run stops after the skim: no events with a known yield in the role {' and '.join(lacking)}")
+            return _settle(run, complete=False)
+        complete = _train(run) and complete
+        return _finish(run, complete)
+
+
+def skim_only(request: Request) -> bool:
+    """Simulate where asked, and skim what the source has."""
+    resolved = _resolve(request)
+    if resolved.absent:
+        say(f"absent from the source: {', '.join(resolved.absent)}")
+    with _started(request) as run:
+        return _settle(run, _skim(request, run, resolved))
+
+
+def train_only(request: Request) -> bool:
+    """Train on the skim of an earlier run."""
+    manifest = _earlier(request, "skim")
+    with _cluster(request, manifest) as run:
+        lacking = _roles_without_events(run)
+        if lacking:
+            raise UserError(f"the skim in {request.directory} has no events of the role {' and '.join(lacking)}")
+        return _settle(run, _train(run))
+
+
+def report_only(request: Request) -> bool:
+    """Figures and report of an earlier run."""
+    manifest = _earlier(request, "skim")
+    with run_lock(request.directory):
+        _report(request.configuration, request.directory, manifest)
+        complete = manifest.settle()
+        manifest.save()
+    return complete
+
+
+def simulate_only(request: Request) -> bool:
+    """Make the simulated source as a directory that `--source` takes."""
+    from analysis.simulating import simulate
+
+    with _started(request) as run:
+        _, failures = simulate(run, tuple(request.catalogue.samples), request.directory)
+        for line in run.manifest.failure_lines():
+            say(line)
+        say(f"the simulated source is in {request.directory}")
+        return not failures
+
+
+@contextmanager
+def _started(request: Request) -> Iterator[Run]:
+    manifest = Manifest.begin(request.directory, request.configuration, request.catalogue)
+    if request.fresh:
+        with run_lock(request.directory):
+            _clear(request.directory)
+    with _cluster(request, manifest) as run:
+        yield run
+
+
+@contextmanager
+def _cluster(request: Request, manifest: Manifest) -> Iterator[Run]:
+    with run_lock(request.directory), open_cluster(request.cluster, request.directory / "logs") as cluster:
+        run = Run(request.configuration, request.catalogue, request.directory, manifest, cluster)
+        yield run
+
+
+def _skim(request: Request, run: Run, resolved: Resolved) -> bool:
+    from analysis.skimming import skim
+
+    samples = dict(resolved.samples)
+    failures: list[Failure] = []
+    if resolved.to_simulate:
+        from analysis.simulating import simulate
+
+        made, failures = simulate(run, resolved.to_simulate, request.directory / "simulated")
+        samples |= made
+    ordered: dict[str, Sample] = {name: samples[name] for name in request.catalogue.samples if name in samples}
+    ordered |= {name: sample for name, sample in samples.items() if name not in ordered}
+    complete = skim(run, ordered, request.limit_files) and not failures
+    run.record_cluster(request.cluster_name)
+    run.manifest.save()
+    return complete
+
+
+def _train(run: Run) -> bool:
+    from analysis.training_stage import train
+
+    complete = train(run)
+    run.record_cluster(run.manifest.content["cluster"].get("name", run.cluster.kind))
+    run.manifest.save()
+    return complete
+
+
+def _finish(run: Run, complete: bool) -> bool:
+    _report(run.configuration, run.directory, run.manifest)
+    return _settle(run, complete)
+
+
+def _report(configuration: Configuration, directory: Path, manifest: Manifest) -> None:
+    with manifest.stage("report") as facts:
+        manifest.settle()  # the page says how the run ended
+        manifest.save()
+        for flag in configuration.module("results").produce(directory, configuration.settings("results")):
+            say(f"note: {flag}")
+    say(f"report in {facts['seconds']:.0f} s")
+
+
+def _settle(run: Run, complete: bool) -> bool:
+    complete = run.manifest.settle() and complete
+    run.manifest.save()
+    for line in run.manifest.failure_lines():
+        say(line)
+    return complete
+
+
+def _resolve(request: Request) -> Resolved:
+    configuration = request.configuration
+    resolved = resolve(request.catalogue, configuration.source, configuration.complete)
+    if resolved.to_simulate:
+        from analysis.simulating import check_generator
+
+        check_generator(configuration.module("simulation"))
+    return resolved
+
+
+def _check_complete(request: Request, resolved: Resolved) -> None:
+    needed = [name for name in resolved.absent if request.catalogue.samples[name].role != "data"]
+    if needed:
+        raise UserError(
+            f"the source {request.configuration.source} lacks {', '.join(needed)}, which the training needs; "
+            "--complete simulated would fill it"
+        )
+
+
+def _earlier(request: Request, stage: str) -> Manifest:
+    """The manifest of an earlier run, whose stage is finished and was made with the present configuration."""
+    name = request.configuration.name
+    manifest = Manifest.load(request.directory, name)
+    if stage not in manifest.content["stages"]:
+        raise UserError(f"the {stage} in {request.directory} is not finished: run 'hepbatch {stage} {name}' first")
+    made, present = manifest.content["configuration"], request.configuration.model_dump(mode="json")
+    for key in ("processor", "luminosity", "datasets"):
+        if made[key] != present[key]:
+            raise UserError(
+                f"the {stage} in {request.directory} was made with {key} = {made[key]}, the configuration says "
+                f"{present[key]}: run 'hepbatch {stage} {name}' again"
+            )
+    manifest.content["configuration"] = {**present, "source": made["source"], "complete": made["complete"]}
+    return manifest
+
+
+def _roles_without_events(run: Run) -> list[str]:
+    from analysis.training_stage import roles_without_events
+
+    return roles_without_events(run)
+
+
+def _clear(directory: Path) -> None:
+    for name in OURS:
+        path = directory / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def make_request(
+    configuration: Configuration,
+    cluster: ClusterSettings,
+    cluster_name: str,
+    output: Path | None,
+    *,
+    fresh: bool = False,
+    limit_files: int | None = None,
+) -> Request:
+    """A request; the run directory is results/<analysis> where none is given."""
+    directory = output or Path("results") / configuration.name
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"the output {directory} exists and is not a directory")
+    catalogue = load_catalogue(configuration.datasets)
+    return Request(configuration, catalogue, directory, cluster, cluster_name, fresh, limit_files)

@@ -1,0 +1,125 @@
+"""A Dask cluster of worker processes on this machine, bound to the loopback interface."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster.settings import TAGS, ClusterSettings, PoolSettings
+from cluster.worker_log import VARIABLE
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LOOPBACK = "127.0.0.1"
+# Importing the scientific libraries in a fresh worker process can take this long on a busy machine [s].
+START_TIMEOUT = 120
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster: its client, its workers per pool, and the pool of each worker's address."""
+
+    client: Client
+    kind: str
+    workers: dict[str, int]
+    memory: dict[str, int]
+    pool_of: dict[str, str]
+
+
+@contextmanager
+def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
+    """Starts scheduler and both pools, yields the cluster, and ends every process on leaving.
+
+    What the workers print goes to one file each in the directory `logs`.
+    """
+    import dask
+    from distributed import Client, Nanny, Scheduler, SpecCluster
+
+    gpus = visible_gpus()
+    sizes = {"cpu": _size(settings.pools.cpu, cores()), "gpu": _size(settings.pools.gpu, max(1, len(gpus)))}
+    memory = {pool: _memory(getattr(settings.pools, pool), sum(sizes.values())) for pool in TAGS}
+    specification = {
+        f"{pool}-{number}": {
+            "cls": Nanny,
+            "options": _options(pool, number, getattr(settings.pools, pool), memory[pool], gpus, logs),
+        }
+        for pool, size in sizes.items()
+        for number in range(size)
+    }
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": LOOPBACK, "port": 0, "dashboard_address": f"{LOOPBACK}:0"},
+    }
+    timeouts = {"distributed.comm.timeouts.connect": f"{START_TIMEOUT}s", "distributed.admin.low-level-log-length": 0}
+    with (
+        dask.config.set(timeouts),
+        SpecCluster(
+            workers=specification, scheduler=scheduler, asynchronous=False, silence_logs=logging.CRITICAL
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.wait_for_workers(sum(sizes.values()), timeout=START_TIMEOUT)
+        pool_of = {
+            address: str(worker["name"]).partition("-")[0]
+            for address, worker in client.scheduler_info(n_workers=-1)["workers"].items()
+        }
+        yield Cluster(client, "local", sizes, memory, pool_of)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def visible_gpus() -> list[str]:
+    """Identifiers of this machine's NVIDIA devices that CUDA_VISIBLE_DEVICES allows; empty where there is none."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        return [device for device in allowed.split(",") if device.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listing = subprocess.run(
+        ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, check=False
+    )
+    return listing.stdout.split() if listing.returncode == 0 else []
+
+
+def _options(
+    pool: str, number: int, settings: PoolSettings, memory: int, gpus: list[str], logs: Path
+) -> dict[str, Any]:
+    # A skim worker must not open a device; a training worker sees its own only.
+    device = gpus[number % len(gpus)] if pool == "gpu" and gpus else ""
+    return {
+        "host": LOOPBACK,
+        "name": f"{pool}-{number}",
+        "nthreads": settings.threads,
+        "memory_limit": memory,
+        "resources": {TAGS[pool]: settings.threads if pool == "cpu" else 1},
+        "env": {**settings.environment, "CUDA_VISIBLE_DEVICES": device, VARIABLE: str(logs.resolve())},
+        "preload": ["cluster.worker_log"],
+        "dashboard": False,
+        "death_timeout": START_TIMEOUT,
+        "silence_logs": logging.CRITICAL,
+    }
+
+
+def _size(settings: PoolSettings, automatic: int) -> int:
+    return automatic if settings.workers == "auto" else settings.workers
+
+
+def _memory(settings: PoolSettings, workers: int) -> int:
+    import psutil
+    from dask.utils import parse_bytes
+
+    if settings.memory == "auto":
+        # The two pools rarely work at once, but a worker over its limit is killed: each gets a share.
+        return int(0.9 * psutil.virtual_memory().total / workers)
+    return int(parse_bytes(settings.memory))

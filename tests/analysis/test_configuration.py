@@ -1,0 +1,103 @@
+"""Configuration: what is right is read, what is wrong is one sentence that names the key."""
+
+from pathlib import Path
+
+import pytest
+
+from analysis.cluster_choice import load_cluster
+from analysis.configuration import CONFIGS, load_configuration, set_key
+from analysis.errors import UserError
+
+
+def test_every_shipped_analysis_is_valid() -> None:
+    names = [path.stem for path in (CONFIGS / "analyses").glob("*.yaml")]
+    assert "higgs4l" in names
+    for name in names:
+        assert load_configuration(name).name == name
+
+
+def test_every_shipped_cluster_is_valid() -> None:
+    for path in (CONFIGS / "clusters").glob("*.yaml"):
+        assert load_cluster(path.stem).kind
+
+
+def test_set_changes_nested_keys_and_reads_values_as_yaml() -> None:
+    configuration = load_configuration(
+        "higgs4l", ("processor.electron_pt=8.5", "seed=3", "processor.leptons=at_least_4")
+    )
+    assert configuration.seed == 3
+    assert configuration.settings("processor").electron_pt == 8.5
+    assert configuration.settings("processor").leptons == "at_least_4"
+
+
+def test_options_win_over_the_file() -> None:
+    assert load_configuration("higgs4l", source="somewhere").source == "somewhere"
+    assert load_configuration("higgs4l", source=None).source == "simulated"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("chunk_sise=5", "unknown key 'chunk_sise'; did you mean 'chunk_size'?"),
+        ("processor.electron_tp=5", "unknown key 'processor.electron_tp'; did you mean 'electron_pt'?"),
+        ("training.models.mlp.kinds=mlp", "unknown key 'training.models.mlp.kinds'; did you mean 'kind'?"),
+        ("chunk_size=0", "chunk_size = 0: input should be greater than 0"),
+        ("luminosity=-3", "luminosity = -3: input should be greater than 0"),
+        ("seed=many", "seed = 'many'"),
+        ("processor.z1_mass=[106, 50]", "z1_mass: the first value must be below the second"),
+        ("chunk_size", "expected key=value"),
+        ("seed.deeper.key=1", "'seed' is a single value and has no keys below it"),
+        ("processor.module=processors.none", "processor.module = 'processors.none': there is no such Python module"),
+        ("seed=[1", "'[1' is not a YAML value"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_sentence(override: str, expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_configuration("higgs4l", (override,))
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_analysis_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"unknown analysis 'higs4l'; did you mean 'higgs4l'\?"):
+        load_configuration("higs4l")
+
+
+def test_an_analysis_may_be_a_file(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text((CONFIGS / "analyses" / "higgs4l.yaml").read_text().replace("seed: 20120704", "seed: 5"))
+    assert load_configuration(str(own)).seed == 5
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- a\n- b", "a: !!python/object:os.system x"])
+def test_a_file_that_is_no_mapping_is_named(tmp_path: Path, text: str) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(text)
+    with pytest.raises(UserError, match=r"own\.yaml"):
+        load_configuration(str(own))
+
+
+def test_set_key_makes_missing_levels() -> None:
+    content: dict[str, object] = {}
+    set_key(content, "a.b.c=[1, 2]")
+    assert content == {"a": {"b": {"c": [1, 2]}}}
+
+
+def test_cluster_overrides_and_workers() -> None:
+    settings = load_cluster("local", ("pools.cpu.memory=1GiB",), workers=3)
+    assert settings.pools.cpu.workers == 3
+    assert settings.pools.cpu.memory == "1GiB"
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "expected"),
+    [
+        ("locale", (), "unknown cluster 'locale'; did you mean 'local'?"),
+        ("local", ("pools.cpu.worker=3",), "unknown key 'pools.cpu.worker'; did you mean 'workers'?"),
+        ("local", ("kind=cloud",), "kind = 'cloud'"),
+    ],
+)
+def test_a_wrong_cluster_is_one_sentence(name: str, override: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_cluster(name, override)
+    assert expected in str(caught.value)
