@@ -29,8 +29,7 @@ class Training:
     @property
     def flags(self) -> tuple[str, ...]:
         """Remarks of every task."""
-        flags = [(f"{model.name}: {flag}" for flag in model.result.get("flags", ())) for model in self.models]
-        return merge_flags(*flags)
+        return tuple(f"{model.name}: {flag}" for model in self.models for flag in model.result.get("flags", ()))
 
 
 def load_training(run: RunDirectory) -> Training | None:
