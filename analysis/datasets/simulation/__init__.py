@@ -1,0 +1,1 @@
+"""Simulated data sets: event generation with Pythia 8 and parametrised detector responses."""
