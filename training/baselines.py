@@ -17,7 +17,7 @@ from training.significance import (
     bootstrap_replicas,
     s_over_sqrt_b,
 )
-from training.weights import effective_events
+from training.weights import effective_events, per_generated_event
 
 # Below this many effective background events the uncertainty of B, and so of the significance, is itself unreliable.
 FEW_EFFECTIVE = 25.0
@@ -64,8 +64,10 @@ def evaluate(
         chosen = selections[name][simulated]
         for value in (1, 0):
             columns.append(np.where(chosen & (label[simulated] == value), weights, 0.0))
-    matrix = np.column_stack(columns)
-    drawn = np.array([draw @ matrix for draw in bootstrap_replicas(len(weights), replicas, seed)])
+    # Generated events are drawn, with all that was made of them.
+    group = np.unique(events.generated[simulated], return_inverse=True)[1]
+    matrix = np.column_stack([np.bincount(group, column) for column in columns])
+    drawn = np.array([draw @ matrix for draw in bootstrap_replicas(len(matrix), replicas, seed)])
     drawn = drawn.reshape(replicas, len(names), 2)
     results: dict[str, dict[str, Any]] = {}
     significances: dict[str, NDArray[np.float64]] = {}
@@ -76,24 +78,32 @@ def evaluate(
     return Evaluation(results, significances)
 
 
-def simulated_yield(weight: NDArray[np.float64]) -> dict[str, Any]:
-    """Sum of weights with its uncertainty sqrt(sum w^2), the raw and the effective number of events."""
+def simulated_yield(weight: NDArray[np.float64], generated: NDArray[np.intp]) -> dict[str, Any]:
+    """Sum of weights with its uncertainty sqrt(sum w^2), the raw and the effective number of events.
+
+    Events of one generated event (equal numbers in `generated`) are not independent: their weights are added first.
+    """
+    independent = per_generated_event(weight, generated)
     return {
         "value": float(np.sum(weight)),
-        "uncertainty": float(np.sqrt(np.sum(weight**2))),
+        "uncertainty": float(np.sqrt(np.sum(independent**2))),
         "events": len(weight),
-        "effective": effective_events(weight),
+        "effective": effective_events(independent),
     }
 
 
 def yields_by_role(events: Events, chosen: NDArray[np.bool_]) -> dict[str, Any]:
     """Yields of signal, background, every simulated sample, and the number of data events, of the `chosen` events."""
-    label = events.label
+    label, generated = events.label, events.generated
+
+    def expected(mask: NDArray[np.bool_]) -> dict[str, Any]:
+        return simulated_yield(events.weight[chosen & mask], generated[chosen & mask])
+
     return {
-        "signal": simulated_yield(events.weight[chosen & (label == 1)]),
-        "background": simulated_yield(events.weight[chosen & (label == 0)]),
+        "signal": expected(label == 1),
+        "background": expected(label == 0),
         "samples": {
-            name: simulated_yield(events.weight[chosen & (events.sample == number)])
+            name: expected(events.sample == number)
             for number, (name, role) in enumerate(zip(events.names, events.roles, strict=True))
             if role != "data"
         },

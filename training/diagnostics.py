@@ -21,9 +21,18 @@ Array = NDArray[np.float64]
 
 
 def weighted_auc(
-    score: Array, label: NDArray[np.integer], weight: Array, *, replicas: int, seed: int
+    score: Array,
+    label: NDArray[np.integer],
+    weight: Array,
+    generated: NDArray[np.intp],
+    *,
+    replicas: int,
+    seed: int,
 ) -> dict[str, Any]:
-    """Area under the weighted ROC curve, with bootstrap uncertainty."""
+    """Area under the weighted ROC curve, with bootstrap uncertainty.
+
+    Events with equal numbers in `generated` (0, 1, ...) come from one generated event and are drawn together.
+    """
     from sklearn.metrics import roc_auc_score
 
     value = float(roc_auc_score(label, score, sample_weight=np.abs(weight)))
@@ -32,9 +41,10 @@ def weighted_auc(
     signal = np.where(label == 1, np.abs(weight), 0.0)[order]
     background = np.where(label == 1, 0.0, np.abs(weight))[order]
     areas = []
-    for draw in bootstrap_replicas(len(score), replicas, seed):
-        s = np.add.reduceat(signal * draw[order], starts)
-        b = np.add.reduceat(background * draw[order], starts)
+    group = generated[order]
+    for draw in bootstrap_replicas(int(generated.max(initial=-1)) + 1, replicas, seed):
+        s = np.add.reduceat(signal * draw[group], starts)
+        b = np.add.reduceat(background * draw[group], starts)
         norm = s.sum() * b.sum()
         # Events of equal score count one half (Mann-Whitney).
         areas.append(float(s @ (np.cumsum(b) - b / 2)) / norm if norm > 0 else float("nan"))

@@ -192,7 +192,9 @@ def _quality(
     settings = task.settings
     features = settings.features[task.feature_set]
     train = diagnostics.training_scores(result.models, data)
-    auc = diagnostics.weighted_auc(result.score, data.label, data.weight, replicas=settings.bootstrap, seed=task.seed)
+    auc = diagnostics.weighted_auc(
+        result.score, data.label, data.weight, data.generated, replicas=settings.bootstrap, seed=task.seed
+    )
     permutation = diagnostics.permutation_importance(
         result.models,
         data,

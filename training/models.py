@@ -47,6 +47,11 @@ class TrainingSet:
     fold: NDArray[np.int16]
     validation: NDArray[np.float64]
 
+    @property
+    def generated(self) -> NDArray[np.intp]:
+        """(N,) numbers 0, 1, ... of the generated events: `validation` is the same for all that one of them became."""
+        return np.unique(self.validation, return_inverse=True)[1]
+
     def without(self, folds: Sequence[int]) -> NDArray[np.bool_]:
         """(N,) true for events outside `folds`."""
         return ~np.isin(self.fold, list(folds))

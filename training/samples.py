@@ -66,6 +66,15 @@ class Events:
         return values[self.sample]
 
     @property
+    def generated(self) -> NDArray[np.intp]:
+        """(N,) the same number for events of one generated event (equal sample, run and event number).
+
+        A simulation may make several weighted events from one generated event; they are not independent.
+        """
+        keys = np.column_stack([self.sample, self.columns["run"], self.columns["event"]]).astype(np.int64)
+        return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+
+    @property
     def simulated(self) -> NDArray[np.bool_]:
         """(N,) true for signal and background."""
         return self.label >= 0

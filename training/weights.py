@@ -27,6 +27,11 @@ def training_weights(label: NDArray[np.integer], weight: NDArray[np.float64]) ->
     return weights
 
 
+def per_generated_event(weight: NDArray[np.float64], generated: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Weights summed over the events of each generated event (equal numbers in `generated`): these are independent."""
+    return np.asarray(np.bincount(np.unique(generated, return_inverse=True)[1], weight), np.float64)
+
+
 def effective_events(weight: NDArray[np.float64]) -> float:
     """Number of events of equal weight with the same relative uncertainty: (sum w)^2 / sum w^2; 0 for none."""
     squares = float(np.sum(weight**2))

@@ -14,7 +14,7 @@ from analysis.results.plot_style import COLOURS
 from analysis.results.quantities import Quantity, Results, total
 from analysis.results.run_files import RunDirectory, SampleRecord
 from analysis.results.run_sections import sample_flags
-from analysis.results.statistics import observed_yield, weighted_yield
+from analysis.results.statistics import observed_yield, per_generated_event, weighted_yield
 from analysis.results.tables import EventTable
 
 WINDOW = "mass_window"
@@ -100,7 +100,9 @@ class FourLeptonEvents:
         if record.role == "data":
             count = observed_yield(int(np.count_nonzero(keep)), flags)
             return count if record.scale is not None else count.times(None)
-        return weighted_yield(self.tables[sample]["weight"][keep], record.scale, flags)
+        table = self.tables[sample]
+        independent = per_generated_event(table["weight"][keep], table["run"][keep], table["event"][keep])
+        return weighted_yield(independent, record.scale, flags)
 
 
 def process_style(process: str) -> tuple[str, str]:

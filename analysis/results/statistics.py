@@ -23,6 +23,18 @@ def weighted_yield(weights: NDArray[np.floating], scale: float | None = 1.0, fla
     )
 
 
+def per_generated_event(
+    weights: NDArray[np.floating], run: NDArray[np.integer], event: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Weights summed over the events of a sample that share run and event number: made of one generated event."""
+    from training.weights import per_generated_event as add
+
+    if not len(weights):
+        return np.zeros(0)
+    keys = np.unique(np.column_stack([run, event]).astype(np.int64), axis=0, return_inverse=True)[1].reshape(-1)
+    return add(weights.astype(np.float64), keys)
+
+
 def observed_yield(count: int, flags: tuple[str, ...] = ()) -> Quantity:
     """A number of data events: exact, without an uncertainty (that of its mean is `poisson_interval`)."""
     return Quantity(count, None, "events", flags)

@@ -22,7 +22,7 @@ def scores(n: int = 3000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_auc_of_a_bootstrap_replica_is_that_of_scikit_learn() -> None:
     score, label, weight = scores()
-    figure = weighted_auc(score, label, weight, replicas=50, seed=1)
+    figure = weighted_auc(score, label, weight, np.arange(len(score)), replicas=50, seed=1)
     assert figure["value"] == pytest.approx(roc_auc_score(label, score, sample_weight=weight))
     # With ties and weights, the mean of the replicas can agree only if each replica's area is right.
     assert np.mean(figure["interval"]) == pytest.approx(figure["value"], abs=2 * figure["uncertainty"] / np.sqrt(10))

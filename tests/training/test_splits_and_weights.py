@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from training.splits import event_hash, exclusions, fold_of
-from training.weights import effective_events, training_weights
+from training.weights import effective_events, per_generated_event, training_weights
 
 NAMES = ("ZZ", "ggH")
 
@@ -62,6 +62,12 @@ def test_training_weights_balance_absolute_weights() -> None:
 def test_training_weights_need_both_classes() -> None:
     with pytest.raises(ValueError, match="signal events of a training set have no weight"):
         training_weights(np.array([0, 0]), np.ones(2))
+
+
+def test_events_of_one_generated_event_are_not_independent() -> None:
+    added = per_generated_event(np.array([1.0, 2.0, 3.0, 4.0]), np.array([7, 2, 7, 5]))
+    assert sorted(added) == [2.0, 4.0, 4.0]
+    assert effective_events(added) == pytest.approx(100 / 36)
 
 
 def test_effective_events() -> None:
