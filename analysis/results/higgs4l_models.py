@@ -178,7 +178,8 @@ def comparison_table(rows: Sequence[Row], best: str | None, luminosity: str) -> 
         "ROC AUC",
     )  # fmt: skip
     notes = (
-        f"Events expected in {luminosity}. Uncertainties: root of the sum of squared weights for S and B, bootstrap or "
+        f"Events expected in {luminosity}. Uncertainties: root of the sum of squared weights for S and B, where the "
+        "weights of what one generated event became are added first; bootstrap or "
         "error propagation for the others (ratios with the same bootstrap replicas above and below).",
         "Effective B: (Σw)²/Σw² of the selected background, the number of unweighted events with the same relative "
         "uncertainty.",
