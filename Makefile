@@ -35,16 +35,18 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The peers that the benchmarks compare with are an extra of their own.
+# The peers that the benchmarks compare with are an extra of their own, with a lock file of its own.
 benchmark: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements-benchmark.txt -e '.[benchmark]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-benchmark.lock
 	$(BIN)/python -m benchmarks
 
 # Pins again, after pyproject.toml changed.
+LOCK := -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --extra simulation --extra dev --extra build pyproject.toml
 lock:
 	$(PYTHON) -m pip install --quiet uv
-	$(PYTHON) -m uv pip compile --universal --python-version 3.11 --extra simulation --extra dev --extra build \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
+	$(PYTHON) $(LOCK) -o requirements.lock
+	$(PYTHON) $(LOCK) --extra benchmark -o requirements-benchmark.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
