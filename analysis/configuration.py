@@ -146,7 +146,9 @@ def _sentence(model: type[BaseModel], mistake: Any, prefix: tuple[str, ...]) -> 
     if mistake["type"] == "missing":
         return f"the key '{key}' is missing"
     message = str(mistake["msg"]).removeprefix("Value error, ")
-    return f"{key} = {mistake['input']!r}: {message[:1].lower()}{message[1:]}" if key else message
+    if isinstance(mistake["input"], dict):  # a rule about a whole block: it names what it means, the block is long
+        return f"{key}: {message}" if key else message
+    return f"{key} = {mistake['input']!r}: {message[:1].lower()}{message[1:]}"
 
 
 def _fields(model: type[BaseModel], location: tuple[str, ...]) -> set[str]:
