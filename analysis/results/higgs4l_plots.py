@@ -87,9 +87,9 @@ def values_of(events: FourLeptonEvents, sample: str, name: str) -> Array:
     """A column of the skim or a quantity derived from it, one value per event."""
     table = events.tables[sample]
     if name == "worst_isolation":
-        return np.max([table[f"lep{i}_etcone20"] / table[f"lep{i}_pt"] for i in LEPTONS], axis=0)  # type: ignore[no-any-return]
+        return np.asarray(np.max([table[f"lep{i}_etcone20"] / table[f"lep{i}_pt"] for i in LEPTONS], axis=0))
     if name == "worst_d0":
-        return np.max([np.abs(table[f"lep{i}_d0_significance"]) for i in LEPTONS], axis=0)  # type: ignore[no-any-return]
+        return np.asarray(np.max([np.abs(table[f"lep{i}_d0_significance"]) for i in LEPTONS], axis=0))
     return np.asarray(table[name], dtype=np.float64)
 
 

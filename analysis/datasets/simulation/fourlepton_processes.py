@@ -92,6 +92,28 @@ _ZZ_SUM = _ZZ_LOW + _ZZ_MIDDLE + _ZZ_HIGH
 # the yield with four leptons is that of the public sample.
 ZZ_CATALOGUE, ZZ_K_FACTOR = 1.5376, 1.55
 
+
+def _z_jets(lepton: int) -> Process:
+    """Z/gamma* -> a pair of this lepton (11 or 13), and jets: the two samples differ in nothing else."""
+    return Process(
+        settings=(
+            "WeakSingleBoson:ffbar2gmZ = on",
+            "PhaseSpace:mHatMin = 60.",
+            "23:onMode = off",
+            f"23:onIfAny = {lepton}",
+        ),
+        slices=_whole(prompt=2),
+        repetitions=("z_repetitions", "z_light_repetitions"),
+        heavy_flavour=1.55,
+        misidentification=1.0,
+        reference_weight=3e-4,
+        pileup="b",
+        run_number=195848,
+        events_per_task=7_000,
+        pool=30_000,
+    )
+
+
 PROCESSES: Mapping[str, Process] = {
     "ggH125_ZZ4lep": Process(
         settings=(*HIGGS_125, "HiggsSM:gg2H = on"),
@@ -120,30 +142,8 @@ PROCESSES: Mapping[str, Process] = {
         pair=True,
         pool=4_000,
     ),
-    "Zee": Process(
-        settings=("WeakSingleBoson:ffbar2gmZ = on", "PhaseSpace:mHatMin = 60.", "23:onMode = off", "23:onIfAny = 11"),
-        slices=_whole(prompt=2),
-        repetitions=("z_repetitions", "z_light_repetitions"),
-        heavy_flavour=1.55,
-        misidentification=1.0,
-        reference_weight=3e-4,
-        pileup="b",
-        run_number=195848,
-        events_per_task=7_000,
-        pool=30_000,
-    ),
-    "Zmumu": Process(
-        settings=("WeakSingleBoson:ffbar2gmZ = on", "PhaseSpace:mHatMin = 60.", "23:onMode = off", "23:onIfAny = 13"),
-        slices=_whole(prompt=2),
-        repetitions=("z_repetitions", "z_light_repetitions"),
-        heavy_flavour=1.55,
-        misidentification=1.0,
-        reference_weight=3e-4,
-        pileup="b",
-        run_number=195848,
-        events_per_task=7_000,
-        pool=30_000,
-    ),
+    "Zee": _z_jets(lepton=11),
+    "Zmumu": _z_jets(lepton=13),
     "ttbar_lep": Process(
         settings=("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", FAST_TAU),
         slices=(
