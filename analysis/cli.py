@@ -38,6 +38,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--cluster", default="local", show_default=True, metavar="NAME|FILE", help="Where it runs."),
         click.option("--workers", type=click.IntRange(min=1), help="Number of cpu workers."),
+        click.option("--retry-failed", is_flag=True, help="Take up again what failed before."),
     ]
     return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
@@ -64,7 +65,7 @@ def ending(command: Callable[..., bool]) -> Callable[..., None]:
             click.echo(f"hepbatch: {error}", err=True)
             raise SystemExit(WRONG_INPUT) from None
         except KeyboardInterrupt:
-            click.echo("hepbatch: interrupted; the same command begins again", err=True)
+            click.echo("hepbatch: interrupted; what is done is kept, and the same command goes on from there", err=True)
             raise SystemExit(130) from None
         raise SystemExit(0 if complete else WITH_FAILURES)
 
@@ -181,6 +182,7 @@ def _request(
     complete: str | None = None,
     fresh: bool = False,
     limit_files: int | None = None,
+    retry_failed: bool = False,
 ) -> Any:
     from analysis.cluster_choice import load_cluster
     from analysis.configuration import load_configuration
@@ -190,4 +192,6 @@ def _request(
     others = tuple(text for text in overrides if not text.startswith("cluster."))
     configuration = load_configuration(analysis, others, source=source, complete=complete)
     settings = load_cluster(cluster, tuple(text.removeprefix("cluster.") for text in of_cluster), workers)
-    return make_request(configuration, settings, cluster, output, fresh=fresh, limit_files=limit_files)
+    return make_request(
+        configuration, settings, cluster, output, fresh=fresh, limit_files=limit_files, retry_failed=retry_failed
+    )

@@ -1,4 +1,4 @@
-"""Collecting what work items return: reduced as it arrives, written once at the end."""
+"""Collecting what work items return: reduced as it arrives, safe together with the ledger, written once at the end."""
 
 from __future__ import annotations
 
@@ -14,24 +14,37 @@ from analysis.files import replacing, write_json, write_text
 
 @dataclass
 class Collected:
-    """The sum of all finished work items per sample, their skim files, and the failed ones with their errors."""
+    """The sum of all finished work items per sample."""
 
     totals: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failed: list[tuple[WorkItem, str]] = field(default_factory=list)
-    skims: set[str] = field(default_factory=set)
+    _changed: set[str] = field(default_factory=set)
 
-    def add(self, item: WorkItem, result: dict[str, Any]) -> None:
-        """Adds one item's accumulator; the item fails where the processor saw another number of entries than it has."""
+    @classmethod
+    def from_texts(cls, texts: dict[str, str]) -> Collected:
+        """The sums of an earlier session, as `texts` gave them to the ledger."""
+        return cls({sample: _decoded(text) for sample, text in texts.items()})
+
+    def add(self, item: WorkItem, result: dict[str, Any]) -> str | None:
+        """Adds one item's accumulator and gives the name of its skim file, or None where it wrote none.
+
+        Raises ValueError where the processor saw another sample or number of entries than the item has.
+        """
         from coffea.processor import accumulate
 
         (sample, part), *others = result.items()
         if others or sample != item.sample or part["entries"] != item.entries:
             seen = {name: content["entries"] for name, content in result.items()}
-            self.failed.append((item, f"expected {item.entries} entries of {item.sample}, the processor saw {seen}"))
-            return
-        self.skims.update(skim["file"] for skim in part["skims"])
-        part = {key: value for key, value in part.items() if key != "skims"}
-        self.totals[sample] = accumulate([part], self.totals.get(sample))
+            raise ValueError(f"expected {item.entries} entries of {item.sample}, the processor saw {seen}")
+        content = {key: value for key, value in part.items() if key != "skims"}
+        self.totals[sample] = accumulate([content], self.totals.get(sample))
+        self._changed.add(sample)
+        return next((skim["file"] for skim in part["skims"]), None)
+
+    def changed(self) -> dict[str, str]:
+        """The sums that changed since the last call, as JSON text that `from_texts` reads."""
+        texts = {sample: _encoded(self.totals[sample]) for sample in self._changed}
+        self._changed.clear()
+        return texts
 
     def entries(self, sample: str) -> int:
         """Entries processed of a sample."""
@@ -54,14 +67,23 @@ def write_outcome(directory: Path, collected: Collected, samples: dict[str, Samp
     }
     write_json(directory / "cutflow.json", cutflow)
     histograms = {name: total["histograms"] for name, total in totals.items()}
-    _write_uhi(directory / "histograms.json", histograms)
+    write_text(directory / "histograms.json", _encoded(histograms))
     _write_root(directory / "histograms.root", histograms)
 
 
-def _write_uhi(path: Path, histograms: dict[str, dict[str, Any]]) -> None:
+def _encoded(content: Any) -> str:
     import uhi.io.json
 
-    write_text(path, json.dumps(histograms, default=uhi.io.json.default))
+    return json.dumps(content, default=uhi.io.json.default)
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    import hist
+    import uhi.io.json
+
+    content: dict[str, Any] = json.loads(text, object_hook=uhi.io.json.object_hook)
+    content["histograms"] = {name: hist.Hist(one) for name, one in content["histograms"].items()}
+    return content
 
 
 def _write_root(path: Path, histograms: dict[str, dict[str, Any]]) -> None:

@@ -10,11 +10,30 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
+from analysis.engine.dispatch import Policy
 from analysis.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Model = TypeVar("Model", bound=BaseModel)
 BLOCKS = ("processor", "training", "results", "simulation")
+
+
+class Retries(BaseModel):
+    """How often what failed is tried again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attempts: PositiveInt = Field(default=5, description="attempts at an item whose error may go away")
+    first_pause: PositiveFloat = Field(
+        default=0.5, description="before the second attempt; doubled for each further [s]"
+    )
+    longest_pause: PositiveFloat = Field(default=60.0, description="the pause grows up to this [s]")
+    deaths: PositiveInt = Field(default=2, description="workers lost with an item before it is tried alone")
+    smallest_item: PositiveInt = Field(default=1000, description="an item that kills is halved down to so many entries")
+
+    def policy(self) -> Policy:
+        """The same, as the engine takes it."""
+        return Policy(self.attempts, self.first_pause, self.longest_pause, self.deaths)
 
 
 class Configuration(BaseModel):
@@ -35,6 +54,7 @@ class Configuration(BaseModel):
     seed: int = Field(ge=0, description="every random number comes from this seed")
     chunk_size: PositiveInt = Field(default=200_000, description="entries per work item")
     luminosity: PositiveFloat | None = Field(default=None, description="integrated luminosity [1/pb]")
+    retries: Retries = Field(default=Retries(), description="how often what failed is tried again")
     processor: dict[str, Any] = Field(description="module and settings of the coffea processor")
     training: dict[str, Any] = Field(description="module and settings of the training")
     results: dict[str, Any] = Field(description="module and settings of the figures and the report")

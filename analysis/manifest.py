@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,10 @@ class Manifest:
             for f in failures
         ]
 
-    def failure_lines(self) -> list[str]:
-        """A line for the user per failure: stage, sample, file, entry range, error."""
+    def failure_lines(self, without: Collection[str] = ()) -> list[str]:
+        """A line for the user per failure: stage, sample, file, entry range, error; `without` leaves stages out."""
         lines = []
-        for one in self.content["failures"]:
+        for one in (one for one in self.content["failures"] if one["stage"] not in without):
             entries = "" if one["stop"] is None else f" entries {one['start']} to {one['stop']}"
             lines.append(f"failed: {one['stage']}: {one['sample']}: {one['file']}{entries}: {one['error']}")
         return lines

@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.collecting import Collected
 from analysis.datasets.samples import Sample, read_side_car
-from analysis.engine.items import OpenedFile, WorkItem
+from analysis.engine.items import Failure, OpenedFile
 
 # A part of a file: path, first entry, and the entry after the last (None: to the end of the file).
 Part = tuple[str, int, int | None]
@@ -44,7 +44,9 @@ class Accounts:
         }
 
 
-def account(sample: Sample, files: Sequence[OpenedFile], collected: Collected, sums: Sums) -> Accounts:
+def account(
+    sample: Sample, files: Sequence[OpenedFile], collected: Collected, failures: Sequence[Failure], sums: Sums
+) -> Accounts:
     """Entries, processed entries and scale of a sample.
 
     The scale is (sum of generator weights over all catalogued entries) / (the same over the processed ones); 1 where
@@ -52,7 +54,7 @@ def account(sample: Sample, files: Sequence[OpenedFile], collected: Collected, s
     total is unknown or nothing was processed. `sums` gives the sum of weights of parts of files, None where it fails.
     """
     opened = {file.path: file.entries for file in files if file.sample == sample.name}
-    failed = [item for item, _ in collected.failed if item.sample == sample.name]
+    failed = [failure for failure in failures if failure.sample == sample.name]
     entries = _entries(sample, opened)
     processed = collected.entries(sample.name)
     if not failed and len(opened) == len(sample.files):
@@ -83,10 +85,10 @@ def _entries(sample: Sample, opened: dict[str, int]) -> int | None:
     return total
 
 
-def _unprocessed(sample: Sample, opened: set[str], failed: list[WorkItem], sums: Sums) -> float | None:
+def _unprocessed(sample: Sample, opened: set[str], failed: list[Failure], sums: Sums) -> float | None:
     """Sum of generator weights over what was not processed, or None where a part of it cannot be known."""
     known = 0.0
-    parts: list[Part] = [(item.path, item.start, item.stop) for item in failed]
+    parts: list[Part] = [(failure.file, failure.start or 0, failure.stop) for failure in failed]
     for path in sample.files:
         if path in opened:
             continue

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from analysis.configuration import Configuration
 from analysis.datasets.catalogue import Catalogue
-from analysis.engine.feeding import Outcome, feed
+from analysis.engine.dispatch import Dispatcher, Outcome, indivisible
+from analysis.engine.ledger import Ledger
 from analysis.manifest import Manifest
 from analysis.progress import follow
 from cluster.local import Cluster
@@ -29,28 +30,42 @@ class Figures:
 
 @dataclass
 class Run:
-    """One run: configuration, directory, cluster and manifest; calls go to the cluster through it."""
+    """One run: configuration, directory, cluster, ledger and manifest; calls go to the cluster through it."""
 
     configuration: Configuration
     catalogue: Catalogue
     directory: Path
     manifest: Manifest
     cluster: Cluster
+    ledger: Ledger
+    retry_failed: bool = False
     figures: dict[str, Figures] = field(default_factory=lambda: defaultdict(Figures))
+    retries: int = 0
+    lost_workers: int = 0
 
     def map(
-        self, pool: str, function: Callable[[Any], Any], arguments: Iterable[Any], total: int, what: str
+        self,
+        pool: str,
+        function: Callable[[Any, int], Any],
+        arguments: Iterable[Any],
+        total: int,
+        what: str,
+        *,
+        halves: Callable[[Any], tuple[Any, Any] | None] = indivisible,
+        batches: bool = True,
     ) -> Iterator[Outcome]:
-        """Outcomes of `function` for every argument, on the workers of a pool, as they arrive."""
-        workers = self.cluster.workers[pool]
-        outcomes = feed(self.cluster.client, function, arguments, tag=TAGS[pool], workers=workers)
-        for outcome in follow(outcomes, total, what):
+        """Outcomes of `function(argument, attempt)` for every argument, on the workers of a pool, as they arrive."""
+        policy = self.configuration.retries.policy()
+        dispatcher = Dispatcher(self.cluster.client, function, TAGS[pool], policy, halves, batches)
+        for outcome in follow(dispatcher.run(arguments), total, what):
             if outcome.worker is not None:
                 figures = self.figures[outcome.worker]
                 figures.tasks += 1
                 figures.seconds += outcome.seconds
                 figures.peak_memory = max(figures.peak_memory, outcome.peak_memory)
             yield outcome
+        self.retries += dispatcher.counts.retries
+        self.lost_workers += dispatcher.counts.lost_workers
 
     def record_cluster(self, name: str) -> None:
         """Puts the cluster and the figures of its workers into the manifest."""
@@ -58,6 +73,8 @@ class Run:
         self.manifest.content["cluster"] = {
             "name": name,
             "kind": cluster.kind,
+            "retries": self.retries,
+            "lost_workers": self.lost_workers,
             "pools": {
                 pool: {"workers": size, "memory_bytes": cluster.memory[pool]} for pool, size in cluster.workers.items()
             },

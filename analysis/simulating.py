@@ -28,11 +28,11 @@ def simulate(run: Run, names: tuple[str, ...], directory: Path) -> tuple[dict[st
         _remove_others(directory, {path for task in tasks for _, path in task.outputs})
         failures = []
         make = partial(simulate_task, run.configuration.module("simulation").__name__, str(directory))
-        for outcome in run.map("cpu", make, due, len(due), "simulating"):
+        for outcome in run.map("cpu", make, due, len(due), "simulating", batches=False):
             if outcome.error is not None:
                 failures += [
                     Failure("simulate", sample, path, None, None, outcome.error)
-                    for sample, path in outcome.argument.outputs
+                    for sample, path in outcome.item.outputs
                 ]
         facts.update(tasks=len(tasks), made=len(due) - len({f.file for f in failures}), failed=len(failures))
     run.manifest.add_failures(failures)
@@ -41,8 +41,9 @@ def simulate(run: Run, names: tuple[str, ...], directory: Path) -> tuple[dict[st
     return samples, failures
 
 
-def simulate_task(module: str, directory: str, task: Any) -> list[dict[str, Any]]:
-    """Runs one task on a worker."""
+def simulate_task(module: str, directory: str, task: Any, attempt: int) -> list[dict[str, Any]]:
+    """Runs one task on a worker; a task makes the same events in every attempt."""
+    del attempt
     made: list[dict[str, Any]] = importlib.import_module(module).generate(task, directory)
     return made
 

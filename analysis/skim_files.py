@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from analysis.engine.ledger import Ledger
 from analysis.files import replacing
 
 # A Parquet file of this size reads fast everywhere and keeps a directory short [bytes].
 COMPACT_SIZE = 128 * 2**20
 
 
-def compact(directory: Path, size: int = COMPACT_SIZE) -> None:
+def compact(directory: Path, ledger: Ledger, size: int = COMPACT_SIZE) -> None:
     """Joins the small files of each sample below `directory` into files of about `size` bytes.
 
-    Rows keep the order of file names. A file that is large enough already stays as it is.
+    Rows keep the order of file names. A file that is large enough already stays as it is. The ledger learns of a joined
+    file in one step: what a kill in between leaves behind is not in it, and is removed by the next run.
     """
     for sample in sorted(path for path in directory.glob("*") if path.is_dir()):
-        for number, group in enumerate(_groups(sorted(sample.glob("*.parquet")), size)):
+        for group in _groups(sorted(sample.glob("*.parquet")), size):
             if len(group) > 1:
-                _join(group, sample / f"part-{number:05d}.parquet")
+                names = [path.relative_to(directory).as_posix() for path in group]
+                joined = f"{sample.name}/part-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:16]}.parquet"
+                _join(group, directory / joined)
+                ledger.set_output("skim", dict.fromkeys(names, joined))
+                for path in group:
+                    path.unlink()
 
 
 def remove_others(directory: Path, valid: set[str]) -> None:
@@ -54,5 +62,3 @@ def _join(paths: list[Path], joined: Path) -> None:
     with replacing(joined) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for path in paths:
             writer.write_table(pq.read_table(path))
-    for path in paths:
-        path.unlink()

@@ -1,10 +1,9 @@
-"""The skim stage: plan work items, process them, collect cutflow, histograms and Parquet skims."""
+"""The skim stage: process the work items that are not done yet; collect cutflow, histograms and Parquet skims."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import shutil
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,12 +11,16 @@ from typing import Any
 
 from analysis.collecting import Collected, write_outcome
 from analysis.datasets.samples import Sample, without_files
-from analysis.engine.items import Failure, InputFile, OpenedFile, WorkItem, split, without_copies
-from analysis.engine.ledger import Ledger
+from analysis.engine.fingerprint import fingerprint
+from analysis.engine.items import Failure, InputFile, WorkItem
+from analysis.engine.ledger import Entry
 from analysis.normalisation import Accounts, account
+from analysis.planning import Plan, make_plan
 from analysis.progress import say
 from analysis.run import Run
 from analysis.skim_files import compact, remove_others
+
+STAGE = "skim"
 
 
 @dataclass(frozen=True)
@@ -31,43 +34,34 @@ class SkimJob:
     tree: str
     weight_branch: str
     metadata: dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The files that could be opened, their work items, what could not be opened, and copies that are left out."""
-
-    files: tuple[OpenedFile, ...]
-    items: tuple[WorkItem, ...]
-    failures: tuple[Failure, ...]
-    copies: tuple[Failure, ...]
+    fingerprints: dict[str, str]
 
 
 def skim(run: Run, samples: dict[str, Sample], limit_files: int | None) -> bool:
     """Skims every sample into the run directory; True when each work item is done and each yield is known.
 
-    Writes cutflow.json, histograms.json, histograms.root, skim/ and the manifest's samples and inputs.
+    What an earlier session has done with the same code and configuration is kept. Writes cutflow.json, histograms.json,
+    histograms.root, skim/ and the manifest's samples and inputs.
     """
-    job = make_job(run, samples)
     files = [InputFile(name, path) for name, sample in samples.items() for path in sample.files[: limit_files or None]]
     with run.manifest.stage("plan") as facts:
         plan = make_plan(run, files)
-        facts.update(files=len(files), items=len(plan.items), failed=len(plan.failures), copies=len(plan.copies))
+        facts.update(files=len(files), remembered=plan.remembered, items=len(plan.items), failed=len(plan.failures))
     run.manifest.add_failures([*plan.failures, *plan.copies])
     samples = {name: without_files(one, {copy.file for copy in plan.copies}) for name, one in samples.items()}
     job = make_job(run, samples)
-    with run.manifest.stage("skim") as facts:
-        shutil.rmtree(job.directory, ignore_errors=True)
-        collected = process(run, job, plan.items)
-        entries = sum(item.entries for item in plan.items) - sum(item.entries for item, _ in collected.failed)
-        remove_others(Path(job.directory), collected.skims)
-        compact(Path(job.directory))
+    with run.manifest.stage(STAGE) as facts:
+        collected, done = process(run, job, plan)
+        compact(Path(job.directory), run.ledger)
         write_outcome(run.directory, collected, samples)
-        facts.update(items=len(plan.items), failed=len(collected.failed), entries=entries)
-    failures = [Failure("skim", i.sample, i.path, i.start, i.stop, error) for i, error in collected.failed]
+        failures = failures_of(run)
+        check_entries(plan, collected, failures)
+        entries = sum(collected.entries(name) for name in samples)
+        facts.update(items=len(plan.items), done_now=done, failed=len(failures), entries=entries)
     run.manifest.add_failures(failures)
-    _report_rate(facts)
-    accounts = account_for(run, job, samples, plan, collected)
+    summary = f"{len(failures)} failed, {entries} entries in all"
+    say(f"skim: {done} of {len(plan.items)} items in {facts['seconds']:.1f} s, {summary}")
+    accounts = account_for(run, job, samples, plan, collected, failures)
     run.manifest.content["samples"] = {name: one.as_json() for name, one in accounts.items()}
     run.manifest.content["simulated"] = any(sample.simulated for sample in samples.values())
     run.manifest.content["inputs"] = [
@@ -77,78 +71,102 @@ def skim(run: Run, samples: dict[str, Sample], limit_files: int | None) -> bool:
 
 
 def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
-    """The job of a run's configuration."""
+    """The job of a run's configuration; a sample's fingerprint covers all that its skim depends on."""
     configuration = run.configuration
+    module = configuration.module("processor").__name__
+    settings = json.dumps({key: value for key, value in configuration.processor.items() if key != "module"})
+    packages = ("processors", module.partition(".")[0])
+    catalogue = run.catalogue
+    fingerprints = {
+        name: fingerprint(
+            module, packages, settings=settings, luminosity=configuration.luminosity, tree=catalogue.tree,
+            weight_branch=catalogue.weight_branch, sample=sample.metadata(),
+        )
+        for name, sample in samples.items()
+    }  # fmt: skip
     return SkimJob(
-        configuration.module("processor").__name__,
-        json.dumps({key: value for key, value in configuration.processor.items() if key != "module"}),
+        module,
+        settings,
         configuration.luminosity,
         str((run.directory / "skim").resolve()),
-        run.catalogue.tree,
-        run.catalogue.weight_branch,
+        catalogue.tree,
+        catalogue.weight_branch,
         {name: sample.metadata() for name, sample in samples.items()},
+        fingerprints,
     )
 
 
-def make_plan(run: Run, files: list[InputFile]) -> Plan:
-    """Opens every file on the cpu pool and splits its entries into work items."""
-    opened: list[OpenedFile] = []
-    failures: list[Failure] = []
-    for outcome in run.map("cpu", partial(open_file, run.catalogue.tree), files, len(files), "opening files"):
-        file = outcome.argument
-        if outcome.error is not None:
-            failures.append(Failure("plan", file.sample, file.path, None, None, outcome.error))
-        else:
-            opened.append(outcome.value)
-    order = {(file.sample, file.path): number for number, file in enumerate(files)}
-    opened.sort(key=lambda file: order[file.sample, file.path])
-    originals, copies = without_copies(opened)
-    items = [item for file in originals for item in split(file, run.configuration.chunk_size)]
-    return Plan(tuple(originals), tuple(items), tuple(failures), tuple(copies))
+def process(run: Run, job: SkimJob, plan: Plan) -> tuple[Collected, int]:
+    """Processes the work items that are not done; gives the sums of all done ones and the number done now."""
+    ledger = run.ledger
+    ledger.plan(STAGE, (_entry(item, job) for item in plan.items))
+    remove_others(Path(job.directory), ledger.outputs(STAGE))
+    collected = Collected.from_texts(ledger.sums(STAGE))
+    uuids = {(file.sample, file.path): file.uuid for file in plan.files}
+    due = [
+        WorkItem(e.sample, e.path, uuids[e.sample, e.path], e.start or 0, e.stop or 0, e.parent)
+        for e in ledger.unfinished(STAGE, retry_failed=run.retry_failed)
+    ]
+    floor = run.configuration.retries.smallest_item
+    halves = partial(_halves, floor)
+    done = 0
+    for outcome in run.map("cpu", partial(process_item, job), due, len(due), "skimming", halves=halves):
+        item = outcome.item
+        facts: dict[str, Any] = {
+            "attempts": outcome.attempts, "worker": outcome.worker, "seconds": round(outcome.seconds, 4)
+        }  # fmt: skip
+        error, output = outcome.error, None
+        if outcome.split:
+            ledger.record(STAGE, _entry(item, job, state="split", **facts))
+            for part in outcome.split:
+                ledger.record(STAGE, _entry(part, job))
+            continue
+        if error is None:
+            try:
+                output = collected.add(item, outcome.value)
+            except ValueError as problem:
+                error = str(problem)
+        state = "done" if error is None else "failed"
+        ledger.record(STAGE, _entry(item, job, state=state, error=error, output=output, **facts))
+        done += error is None
+        if ledger.due():
+            ledger.commit(STAGE, collected.changed())
+    ledger.commit(STAGE, collected.changed())
+    remove_others(Path(job.directory), ledger.outputs(STAGE))
+    return collected, done
 
 
-def process(run: Run, job: SkimJob, items: tuple[WorkItem, ...]) -> Collected:
-    """Processes the work items on the cpu pool; the state of each goes to the ledger."""
-    collected = Collected()
-    with Ledger(run.directory / "ledger", "skim") as ledger:
-        for item in items:
-            ledger.write(item.key, "planned", sample=item.sample, file=item.path, start=item.start, stop=item.stop)
-        for outcome in run.map("cpu", partial(process_item, job), items, len(items), "skimming"):
-            item = outcome.argument
-            where = {"sample": item.sample, "file": item.path, "start": item.start, "stop": item.stop}
-            if outcome.error is not None:
-                collected.failed.append((item, outcome.error))
-                ledger.write(item.key, "failed", **where, worker=outcome.worker, error=outcome.error)
-            else:
-                collected.add(item, outcome.value)
-                ledger.write(item.key, "done", **where, worker=outcome.worker, seconds=round(outcome.seconds, 4))
-    collected.failed.sort(key=lambda pair: pair[0].key)
-    return collected
+def failures_of(run: Run) -> list[Failure]:
+    """The failed items of the ledger."""
+    return [Failure(STAGE, e.sample, e.path, e.start, e.stop, str(e.error)) for e in run.ledger.rows(STAGE, "failed")]
+
+
+def check_entries(plan: Plan, collected: Collected, failures: list[Failure]) -> None:
+    """Holds the sums against the files' own counts: each entry is processed once, or listed as failed."""
+    for sample in {file.sample for file in plan.files}:
+        own = sum(file.entries for file in plan.files if file.sample == sample)
+        failed = sum((f.stop or 0) - (f.start or 0) for f in failures if f.sample == sample)
+        if collected.entries(sample) + failed != own:
+            raise RuntimeError(
+                f"{sample}: {collected.entries(sample)} entries processed and {failed} failed, the files have {own}"
+            )
 
 
 def account_for(
-    run: Run, job: SkimJob, samples: dict[str, Sample], plan: Plan, collected: Collected
+    run: Run, job: SkimJob, samples: dict[str, Sample], plan: Plan, collected: Collected, failures: list[Failure]
 ) -> dict[str, Accounts]:
     """Entries, processed entries and scale of every sample; reads the weights of what was not processed."""
 
     def sums(parts: list[tuple[str, int, int | None]]) -> list[float | None]:
         answers: dict[tuple[str, int, int | None], float | None] = {}
         for outcome in run.map("cpu", partial(sum_weights, job), parts, len(parts), "weights of unprocessed entries"):
-            answers[outcome.argument] = outcome.value if outcome.error is None else None
+            answers[outcome.item] = outcome.value if outcome.error is None else None
         return [answers[part] for part in parts]
 
-    return {name: account(sample, plan.files, collected, sums) for name, sample in samples.items()}
+    return {name: account(sample, plan.files, collected, failures, sums) for name, sample in samples.items()}
 
 
-def open_file(tree: str, file: InputFile) -> OpenedFile:
-    """On a worker: identity and size of a file."""
-    from processors.readers import root_file_facts
-
-    facts = root_file_facts(file.path, tree, ())
-    return OpenedFile(file.sample, file.path, facts.uuid, facts.entries, facts.size)
-
-
-def process_item(job: SkimJob, item: WorkItem) -> dict[str, Any]:
+def process_item(job: SkimJob, item: WorkItem, attempt: int) -> dict[str, Any]:  # noqa: ARG001
     """On a worker: reads one entry range, and gives what the processor makes of it."""
     from processors.readers import read_root
 
@@ -160,7 +178,7 @@ def process_item(job: SkimJob, item: WorkItem) -> dict[str, Any]:
     return result
 
 
-def sum_weights(job: SkimJob, part: tuple[str, int, int | None]) -> float:
+def sum_weights(job: SkimJob, part: tuple[str, int, int | None], attempt: int) -> float:  # noqa: ARG001
     """On a worker: sum of generator weights of an entry range."""
     from processors.readers import root_file_facts, sum_branch
 
@@ -176,7 +194,10 @@ def _processor(name: str, settings: str, luminosity: float | None, directory: st
     return module.build(module.Settings.model_validate_json(settings), luminosity=luminosity, skim_directory=directory)
 
 
-def _report_rate(facts: dict[str, Any]) -> None:
-    rate = facts["entries"] / facts["seconds"] if facts["seconds"] else 0.0
-    failed = f"{facts['failed']} items failed"
-    say(f"skimmed {facts['entries']} entries in {facts['seconds']:.1f} s ({rate / 1e3:.1f} kHz), {failed}")
+def _entry(item: WorkItem, job: SkimJob, **facts: Any) -> Entry:
+    mark = job.fingerprints[item.sample]
+    return Entry(item.key, mark, item.sample, item.path, item.start, item.stop, parent=item.parent, **facts)
+
+
+def _halves(floor: int, item: WorkItem) -> tuple[WorkItem, WorkItem] | None:
+    return item.halves(floor)

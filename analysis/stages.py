@@ -13,6 +13,7 @@ from analysis.datasets.catalogue import Catalogue, load_catalogue
 from analysis.datasets.samples import Sample
 from analysis.datasets.sources import Resolved, resolve
 from analysis.engine.items import Failure
+from analysis.engine.ledger import Ledger
 from analysis.engine.lock import run_lock
 from analysis.errors import UserError
 from analysis.manifest import Manifest
@@ -23,7 +24,7 @@ from cluster.settings import ClusterSettings
 
 # What the stages write into a run directory, and --fresh removes; nothing else there is ours.
 OURS = (
-    "simulated", "ledger", "skim", "models", "plots", "logs", "manifest.json", "cutflow.json", "histograms.json",
+    "simulated", "ledger", "skim", "models", "plots", "manifest.json", "cutflow.json", "histograms.json",
     "histograms.root", "results.json", "report.html",
 )  # fmt: skip
 
@@ -39,6 +40,7 @@ class Request:
     cluster_name: str
     fresh: bool = False
     limit_files: int | None = None
+    retry_failed: bool = False
 
 
 def run_all(request: Request) -> bool:
@@ -108,9 +110,13 @@ def _started(request: Request) -> Iterator[Run]:
 
 @contextmanager
 def _cluster(request: Request, manifest: Manifest) -> Iterator[Run]:
-    with run_lock(request.directory), open_cluster(request.cluster, request.directory / "logs") as cluster:
-        run = Run(request.configuration, request.catalogue, request.directory, manifest, cluster)
-        yield run
+    directory = request.directory
+    with (
+        run_lock(directory),
+        Ledger(directory / "ledger") as ledger,
+        open_cluster(request.cluster, directory / "logs") as cluster,
+    ):
+        yield Run(request.configuration, request.catalogue, directory, manifest, cluster, ledger, request.retry_failed)
 
 
 def _skim(request: Request, run: Run, resolved: Resolved) -> bool:
@@ -221,10 +227,11 @@ def make_request(
     *,
     fresh: bool = False,
     limit_files: int | None = None,
+    retry_failed: bool = False,
 ) -> Request:
     """A request; the run directory is results/<analysis> where none is given."""
     directory = output or Path("results") / configuration.name
     if directory.exists() and not directory.is_dir():
         raise UserError(f"the output {directory} exists and is not a directory")
     catalogue = load_catalogue(configuration.datasets)
-    return Request(configuration, catalogue, directory, cluster, cluster_name, fresh, limit_files)
+    return Request(configuration, catalogue, directory, cluster, cluster_name, fresh, limit_files, retry_failed)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from analysis.engine.fingerprint import fingerprint
 from analysis.engine.items import Failure
-from analysis.engine.ledger import Ledger
+from analysis.engine.ledger import Entry
 from analysis.errors import UserError
 from analysis.progress import say
 from analysis.run import Run
 from analysis.skim_files import skim_paths
+
+STAGE = "train"
 
 
 @dataclass(frozen=True)
@@ -26,33 +33,48 @@ class TrainingJob:
 
 
 def train(run: Run) -> bool:
-    """Trains every model of the configuration; True when no task failed. Writes models/ and the ledger."""
+    """Trains every model that is not done; True when no task failed. Writes models/ and the ledger.
+
+    A finished task is kept while its code, its settings and the skim are the same.
+    """
     module = run.configuration.module("training")
     try:
         tasks = module.tasks(run.configuration.settings("training"), seed=run.configuration.seed)
     except ValueError as error:
         raise UserError(f"the block 'training' of the configuration: {error}") from error
     job = TrainingJob(module.__name__, training_samples(run), str((run.directory / "models").resolve()))
-    failures = []
-    with run.manifest.stage("train") as facts, Ledger(run.directory / "ledger", "train") as ledger:
-        shutil.rmtree(job.directory, ignore_errors=True)
-        for task in tasks:
-            ledger.write(task.name, "planned")
-        for outcome in run.map("gpu", partial(train_task, job), tasks, len(tasks), "training"):
-            name = outcome.argument.name
-            if outcome.error is not None:
-                failures.append(Failure("train", name, f"models/{name}", None, None, outcome.error))
-                ledger.write(name, "failed", worker=outcome.worker, error=outcome.error)
-            else:
-                ledger.write(name, "done", worker=outcome.worker, seconds=round(outcome.seconds, 3))
-        facts.update(tasks=len(tasks), failed=len(failures))
+    with run.manifest.stage(STAGE) as facts:
+        failures, done = _train(run, job, tasks)
+        facts.update(tasks=len(tasks), done_now=done, failed=len(failures))
     run.manifest.add_failures(failures)
-    say(f"trained {len(tasks) - len(failures)} of {len(tasks)} models in {facts['seconds']:.0f} s")
+    say(f"trained {done} of {len(tasks)} models in {facts['seconds']:.0f} s, {len(failures)} failed")
     return not failures
 
 
-def train_task(job: TrainingJob, task: Any) -> dict[str, Any]:
-    """Runs one task on a worker."""
+def _train(run: Run, job: TrainingJob, tasks: Sequence[Any]) -> tuple[list[Failure], int]:
+    ledger = run.ledger
+    skim = skim_digest(run)
+    marks = {task.name: task_fingerprint(job, task, skim) for task in tasks}
+    ledger.plan(STAGE, (_entry(name, mark) for name, mark in marks.items()))
+    finished = {e.key for e in ledger.rows(STAGE, "done") if (Path(job.directory) / e.key).is_dir()}
+    _remove_others(Path(job.directory), finished)
+    skipped = finished | {e.key for e in ledger.rows(STAGE, "failed") if not run.retry_failed}
+    due = [task for task in tasks if task.name not in skipped]  # in the order of the module: the longest first
+    done = 0
+    for outcome in run.map("gpu", partial(train_task, job), due, len(due), "training", batches=False):
+        name = outcome.item.name
+        state = "done" if outcome.error is None else "failed"
+        facts = {"attempts": outcome.attempts, "worker": outcome.worker, "seconds": round(outcome.seconds, 3)}
+        ledger.record(STAGE, _entry(name, marks[name], state=state, error=outcome.error, output=name, **facts))
+        ledger.commit()
+        done += outcome.error is None
+    failed = ledger.rows(STAGE, "failed")
+    return [Failure(STAGE, e.key, e.path, None, None, str(e.error)) for e in failed], done
+
+
+def train_task(job: TrainingJob, task: Any, attempt: int) -> dict[str, Any]:  # noqa: ARG001  (seeds are the task's)
+    """Runs one task on a worker, from an empty directory of its own."""
+    shutil.rmtree(Path(job.directory) / task.name, ignore_errors=True)
     result: dict[str, Any] = importlib.import_module(job.module).run(task, job.samples, job.directory)
     return result
 
@@ -68,6 +90,23 @@ def training_samples(run: Run) -> tuple[Any, ...]:
     )
 
 
+def skim_digest(run: Run) -> str:
+    """What the training reads, as a digest: the finished work items and the scales of the samples."""
+    digest = hashlib.sha256()
+    for entry in run.ledger.rows("skim", "done"):
+        digest.update(f"{entry.key} {entry.fingerprint}\n".encode())
+    scales = {name: (one["role"], one["scale"]) for name, one in run.manifest.content["samples"].items()}
+    digest.update(json.dumps(scales, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def task_fingerprint(job: TrainingJob, task: Any, skim: str) -> str:
+    """What the result of a task depends on."""
+    settings = task.settings.model_dump(mode="json") if hasattr(task, "settings") else {}
+    own = {key: value for key, value in asdict(task).items() if key != "settings"}
+    return fingerprint(job.module, ("training", job.module.partition(".")[0]), task=own, settings=settings, skim=skim)
+
+
 def roles_without_events(run: Run) -> list[str]:
     """The roles that training needs but that have no processed entries."""
     samples = run.manifest.content["samples"].values()
@@ -76,3 +115,13 @@ def roles_without_events(run: Run) -> list[str]:
         for role in ("signal", "background")
         if not any(one["role"] == role and one["scale"] is not None and one["processed"] for one in samples)
     ]
+
+
+def _entry(name: str, mark: str, **facts: Any) -> Entry:
+    return Entry(name, mark, name, f"models/{name}", **facts)
+
+
+def _remove_others(directory: Path, finished: set[str]) -> None:
+    for path in directory.glob("*"):
+        if path.name not in finished:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

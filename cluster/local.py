@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 # Importing the scientific libraries in a fresh worker process can take this long on a busy machine [s].
 START_TIMEOUT = 120
+START_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
     What the workers print goes to one file each in the directory `logs`.
     """
     import dask
-    from distributed import Client, Nanny, Scheduler, SpecCluster
+    from distributed import Client, Nanny, Scheduler
 
     gpus = visible_gpus()
     sizes = {"cpu": _size(settings.pools.cpu, cores()), "gpu": _size(settings.pools.gpu, max(1, len(gpus)))}
@@ -58,12 +59,15 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
         "cls": Scheduler,
         "options": {"host": LOOPBACK, "port": 0, "dashboard_address": f"{LOOPBACK}:0"},
     }
-    timeouts = {"distributed.comm.timeouts.connect": f"{START_TIMEOUT}s", "distributed.admin.low-level-log-length": 0}
+    # The engine counts deaths itself: Dask gives a task back at once when its worker dies.
+    timeouts = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.comm.timeouts.connect": f"{START_TIMEOUT}s",
+        "distributed.admin.low-level-log-length": 0,
+    }
     with (
         dask.config.set(timeouts),
-        SpecCluster(
-            workers=specification, scheduler=scheduler, asynchronous=False, silence_logs=logging.CRITICAL
-        ) as cluster,
+        _start(specification, scheduler) as cluster,
         Client(cluster) as client,
     ):
         client.wait_for_workers(sum(sizes.values()), timeout=START_TIMEOUT)
@@ -72,6 +76,19 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
             for address, worker in client.scheduler_info(n_workers=-1)["workers"].items()
         }
         yield Cluster(client, "local", sizes, memory, pool_of)
+
+
+def _start(workers: dict[str, Any], scheduler: dict[str, Any]) -> Any:
+    """The cluster with all its workers; a worker that is killed while they start is no reason to give up."""
+    from distributed import SpecCluster
+
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+        except RuntimeError:
+            if attempt == START_ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
 
 
 def cores() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class WorkItem:
     uuid: str
     start: int
     stop: int
+    parent: str | None = None
 
     @property
     def key(self) -> str:
@@ -44,6 +45,14 @@ class WorkItem:
     def entries(self) -> int:
         """Number of entries."""
         return self.stop - self.start
+
+    def halves(self, floor: int) -> tuple[WorkItem, WorkItem] | None:
+        """The item in two, or None where a half would have fewer than `floor` entries."""
+        if self.entries < 2 * floor:
+            return None
+        middle = (self.start + self.stop) // 2
+        parent = self.parent or self.key
+        return replace(self, stop=middle, parent=parent), replace(self, start=middle, parent=parent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,60 @@
+"""What a result depends on, as one short text: the source of its code and the settings it was made with."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+LENGTH = 16  # hexadecimal digits: 64 bits tell the configurations of any project apart
+
+
+def fingerprint(module: str, packages: tuple[str, ...], **facts: Any) -> str:
+    """A digest of `facts` (JSON values) and of the source of `module` with all it imports from `packages`."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    for name, text in source_files(module, packages):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(text).digest())
+    return digest.hexdigest()[:LENGTH]
+
+
+@lru_cache(maxsize=32)
+def source_files(module: str, packages: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    """Name and source of a module and of the modules it imports, directly or not, that belong to `packages`."""
+    found: dict[str, bytes] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _origin(name)
+        if name in found or path is None or (name != module and name.partition(".")[0] not in packages):
+            continue
+        found[name] = path.read_bytes()
+        waiting += _imported(found[name], name, is_package=path.name == "__init__.py")
+    return tuple(sorted(found.items()))
+
+
+def _imported(source: bytes, module: str, *, is_package: bool) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            package = module if is_package else module.rpartition(".")[0]
+            base = importlib.util.resolve_name(start, package) if node.level else start
+            # What is imported from a package may be a module of it.
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _origin(name: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ModuleNotFoundError, ValueError):  # a name inside a module, not a module
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)

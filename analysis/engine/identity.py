@@ -1,0 +1,21 @@
+"""Whether a file is still the one that was opened before: its size and time, without opening it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def stamp(path: str) -> str:
+    """A text that changes when the file does: size and modification time, or a server's own tag.
+
+    Raises OSError where the file is not there or the server does not answer.
+    """
+    if "://" not in path:
+        status = Path(path).stat()
+        return f"{status.st_size}:{status.st_mtime_ns}"
+    import fsspec
+
+    system, inner = fsspec.core.url_to_fs(path)
+    facts = system.info(inner)
+    tag = next((facts[key] for key in ("ETag", "mtime", "LastModified", "last_modified") if facts.get(key)), "")
+    return f"{facts.get('size')}:{tag}"
