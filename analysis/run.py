@@ -59,7 +59,11 @@ class Run:
 
     def __enter__(self) -> Run:
         self._stack = ExitStack()
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(self, *problem: object) -> None:
@@ -131,7 +135,10 @@ class Run:
             figures.peak_memory = max(figures.peak_memory, outcome.peak_memory)
 
     def _open(self) -> None:
-        self._cluster = self._stack.enter_context(open_cluster(self.cluster_settings, self.directory / "logs"))
+        # A cluster that is interrupted while it starts leaves pieces behind: a request to stop waits until it is up.
+        with self.stop.heeded():
+            self._cluster = self._stack.enter_context(open_cluster(self.cluster_settings, self.directory / "logs"))
+            self.stop.check()
 
     def _reopen(self, lost: Client) -> Client:
         if self.cluster.client is not lost:  # whoever noticed first has done it

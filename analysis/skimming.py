@@ -33,7 +33,7 @@ def skim(run: Run, samples: dict[str, Sample], limit_files: int | None) -> bool:
     histograms.root, skim/ and the manifest's samples and inputs.
     """
     files = [
-        InputFile(name, path, sample.replicas.get(path, ()))
+        InputFile(name, path, tuple(sample.replicas.get(path, ())))
         for name, sample in samples.items()
         for path in sample.files[: limit_files or None]
     ]

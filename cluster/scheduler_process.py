@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +35,7 @@ class SchedulerProcess(ProcessInterface):
     async def start(self) -> None:
         """Returns when the scheduler listens; RuntimeError when it does not within START_TIMEOUT."""
         # -P: a directory `cluster` where the user stands must not be taken for ours.
+        _shield_children()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
@@ -70,8 +72,6 @@ class SchedulerProcess(ProcessInterface):
 
 def main() -> None:
     """Runs a scheduler with the options in the first line of standard input; ends with the input."""
-    # A Ctrl-C at the terminal reaches every process of the run: it is for the driver to answer.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(_serve())
 
 
@@ -88,6 +88,16 @@ async def _serve() -> None:
             print(scheduler.address, flush=True)
             ending = [asyncio.ensure_future(reader.read()), asyncio.ensure_future(scheduler.finished())]
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _shield_children() -> None:
+    """From now on, what this thread starts (the workers too) does not receive the signals of the terminal.
+
+    Ctrl-C, or the terminal's end, reaches every process of the run, but the driver alone answers it.
+    """
+    # It would take the mask off again if it were started later.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
 
 
 def _environment() -> dict[str, str]:

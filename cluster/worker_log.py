@@ -1,4 +1,4 @@
-"""What a worker process prints goes to a file of its own, and Ctrl-C is the driver's: Dask preload of the workers.
+"""What a worker process prints goes to a file of its own: Dask preload, run in the worker before its first task.
 
 The libraries that workers load greet on standard output and error (FastJet, TensorFlow), from C++ code that no Python
 setting reaches.
@@ -7,7 +7,6 @@ setting reaches.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,5 +24,3 @@ def dask_setup(worker: Any) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)
-    # A Ctrl-C at the terminal reaches every process of the run: the driver answers it, and ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -27,7 +27,7 @@ class Sample:
     xsec: float | None = None
     sumw: float | None = None
     reduction_efficiency: float | None = None
-    replicas: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    replicas: dict[str, list[str]] = field(default_factory=dict)
     """Other addresses of files, by the first one."""
 
     def metadata(self) -> dict[str, Any]:
