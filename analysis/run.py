@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from analysis.engine.stopping import StopRequest
 from analysis.errors import UserError
 from analysis.manifest import Manifest
 from analysis.progress import follow, say
-from cluster.local import Cluster
+from cluster.errors import ClusterError
 from cluster.opening import open_cluster
-from cluster.settings import TAGS, ClusterSettings
+from cluster.pools import Cluster
+from cluster.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -56,6 +58,7 @@ class Run:
     retry_failed: bool = False
     figures: dict[str, Figures] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    _mapped: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Run:
         self._stack = ExitStack()
@@ -88,31 +91,44 @@ class Run:
         """Outcomes of `function(argument, attempt)` for every argument, on the workers of a pool, as they arrive.
 
         `what` names it where the user sees the progress (empty: no progress is shown); what takes longer than `longest`
-        [s] is taken from its worker. Raises Stopped when the run was asked to stop.
+        [s] is taken from its worker. Raises Stopped when the run was asked to stop,
+        UserError when the pool does not start.
         """
+        if not total:  # nobody is started for nothing
+            return
         policy = self.configuration.retries.policy(longest)
-        dispatcher = Dispatcher(self.cluster.client, function, TAGS[pool], policy, kind or Kind(), self.stop)
+        self._need(pool, total)
+        inner, self._mapped = pool in self._mapped, self._mapped | {pool}
+        left = total
+        dispatcher = Dispatcher(
+            self.cluster.client, function, self.cluster.tag(pool), policy, kind or Kind(), self.stop,
+            watch=lambda: self._watch(pool), patience=self.cluster.patience[pool],
+        )  # fmt: skip
         try:
             with self.stop.heeded():
-                outcomes = dispatched(dispatcher, arguments, self._reopen)
+                outcomes = dispatched(dispatcher, arguments, partial(self._reopen, pool, total))
                 for outcome in follow(outcomes, total, what) if what else outcomes:
                     self._note(pool, outcome)
+                    left += len(outcome.split) - 1
+                    if not inner:  # a call in the midst of another knows only its own part
+                        self.cluster.remaining(pool, left)
                     yield outcome
         finally:
+            self._mapped -= set() if inner else {pool}
             for one in fields(Counts):
                 setattr(self.counts, one.name, getattr(self.counts, one.name) + getattr(dispatcher.counts, one.name))
 
+    def release(self, pool: str) -> None:
+        """Ends the workers of a pool: the stage that needed them is over."""
+        with self.stop.heeded():
+            self.cluster.release(pool)
+
     def record_cluster(self, name: str) -> None:
         """Puts the cluster and the figures of its workers into the manifest."""
-        cluster = self.cluster
-        self.manifest.content["cluster"] = {
-            "name": name,
-            "kind": cluster.kind,
-            **asdict(self.counts),
-            "pools": {
-                pool: {"workers": size, "memory_bytes": cluster.memory[pool]} for pool, size in cluster.workers.items()
-            },
-        }
+        facts = self.cluster.facts()
+        # The pools of an earlier session, whose stages are kept, are facts of this run too.
+        facts["pools"] = self.manifest.content["cluster"].get("pools", {}) | facts["pools"]
+        self.manifest.content["cluster"] = {"name": name, "kind": self.cluster.kind, **asdict(self.counts), **facts}
         before = {one["name"]: one for one in self.manifest.content["workers"]}
         now = {
             name: {
@@ -137,16 +153,34 @@ class Run:
     def _open(self) -> None:
         # A cluster that is interrupted while it starts leaves pieces behind: a request to stop waits until it is up.
         with self.stop.heeded():
-            self._cluster = self._stack.enter_context(open_cluster(self.cluster_settings, self.directory / "logs"))
+            try:
+                self._cluster = self._stack.enter_context(
+                    open_cluster(self.cluster_settings, self.directory, self.stop.check)
+                )
+            except ClusterError as error:
+                raise UserError(str(error)) from error
             self.stop.check()
 
-    def _reopen(self, lost: Client) -> Client:
-        if self.cluster.client is not lost:  # whoever noticed first has done it
-            return self.cluster.client
-        if self.counts.reopened >= LARGEST_REOPENINGS:
-            raise UserError(f"the cluster was lost {LARGEST_REOPENINGS} times; the same command goes on")
-        self.counts.reopened += 1
-        say("the cluster is lost; another one is started, and the run goes on")
-        self._stack.close()
-        self._open()
+    def _need(self, pool: str, items: int) -> None:
+        with self.stop.heeded():
+            try:
+                self.cluster.need(pool, items, self.stop.check)
+            except ClusterError as error:
+                raise UserError(str(error)) from error
+
+    def _watch(self, pool: str) -> None:
+        try:
+            self.cluster.watch(pool)
+        except ClusterError as error:
+            raise UserError(str(error)) from error
+
+    def _reopen(self, pool: str, items: int, lost: Client) -> Client:
+        if self.cluster.client is lost:  # else whoever noticed first has done it
+            if self.counts.reopened >= LARGEST_REOPENINGS:
+                raise UserError(f"the cluster was lost {LARGEST_REOPENINGS} times; the same command goes on")
+            self.counts.reopened += 1
+            say("the cluster is lost; another one is started, and the run goes on")
+            self._stack.close()
+            self._open()
+        self._need(pool, items)
         return self.cluster.client

@@ -6,101 +6,98 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cluster.pools import Cluster, keep_waiting
+from cluster.scheduler import START_TIMEOUT, scheduler_and_client
 from cluster.settings import TAGS, ClusterSettings, PoolSettings
 from cluster.worker_log import VARIABLE
 
-if TYPE_CHECKING:
-    from distributed import Client
-
 LOOPBACK = "127.0.0.1"
-# Importing the scientific libraries in a fresh worker process can take this long on a busy machine [s].
-START_TIMEOUT = 120
 START_ATTEMPTS = 3
+PATIENCE = 600.0
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A running cluster: its client, and the number and memory limit [bytes] of its workers per pool."""
+class LocalCluster(Cluster):
+    """Worker processes of this machine, under a scheduler in a process of its own."""
 
-    client: Client
-    kind: str
-    workers: dict[str, int]
-    memory: dict[str, int]
+    kind = "local"
 
+    def __init__(self, settings: ClusterSettings, logs: Path, spec_cluster: Any, client: Any) -> None:
+        self.client = client
+        self.patience = dict.fromkeys(TAGS, PATIENCE)
+        self._pools = {name: getattr(settings.pools, name) for name in TAGS}
+        self._logs = logs
+        self._cluster = spec_cluster
+        self._gpus = visible_gpus()
+        automatic = {"cpu": cores(), "gpu": max(1, len(self._gpus))}
+        self._sizes = {name: _size(pool, automatic[name]) for name, pool in self._pools.items()}
+        self._memory = {name: _memory(pool, sum(self._sizes.values())) for name, pool in self._pools.items()}
+        self._ran: set[str] = set()
 
-@contextmanager
-def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
-    """Starts scheduler and both pools, yields the cluster, and ends every process on leaving.
+    def need(self, pool: str, items: int | None = None, check: Callable[[], None] = keep_waiting) -> None:  # noqa: ARG002
+        """Starts all workers of a pool and returns when they are there."""
+        from distributed import Nanny
 
-    What the workers print goes to one file each in the directory `logs`.
-    """
-    import dask
-    from distributed import Client, Nanny
+        check()
+        self._ran.add(pool)
+        for number in range(self._sizes[pool]):
+            options = _options(pool, number, self._pools[pool], self._memory[pool], self._gpus, self._logs)
+            self._cluster.worker_spec.setdefault(f"{pool}-{number}", {"cls": Nanny, "options": options})
+        if any(name not in self._cluster.workers for name in self._named(pool)):
+            self._start()
 
-    from cluster.scheduler_process import SchedulerProcess
+    def release(self, pool: str) -> None:
+        """Ends the workers of a pool."""
+        names = self._named(pool)
+        for name in names:
+            del self._cluster.worker_spec[name]
+        if names:
+            self._cluster.sync(self._cluster._correct_state)
 
-    gpus = visible_gpus()
-    sizes = {"cpu": _size(settings.pools.cpu, cores()), "gpu": _size(settings.pools.gpu, max(1, len(gpus)))}
-    memory = {pool: _memory(getattr(settings.pools, pool), sum(sizes.values())) for pool in TAGS}
-    specification = {
-        f"{pool}-{number}": {
-            "cls": Nanny,
-            "options": _options(pool, number, getattr(settings.pools, pool), memory[pool], gpus, logs),
+    def facts(self) -> dict[str, Any]:
+        """Number of workers and memory limit [bytes] of each pool that ran."""
+        return {
+            "pools": {
+                pool: {"workers": self._sizes[pool], "memory_bytes": self._memory[pool]}
+                for pool in TAGS
+                if pool in self._ran
+            }
         }
-        for pool, size in sizes.items()
-        for number in range(size)
-    }
-    dask_settings = {
-        # Whoever sends the tasks counts deaths: Dask gives a task back at once when its worker dies.
-        "distributed.scheduler.allowed-failures": 0,
-        "distributed.comm.timeouts.connect": f"{START_TIMEOUT}s",
-        "distributed.admin.low-level-log-length": 0,
-        # A worker that takes long to come back on a busy machine is not given up: the pool would shrink for good.
-        "distributed.deploy.lost-worker-timeout": "1h",
-    }
-    listens = {"host": LOOPBACK, "port": 0, "dashboard_address": f"{LOOPBACK}:0"}
-    scheduler = {
-        "cls": SchedulerProcess,
-        "options": {"options": listens, "settings": dask_settings, "log": logs / "scheduler.log"},
-    }
-    with (
-        dask.config.set(dask_settings),
-        _ended(_start(specification, scheduler)) as cluster,
-        Client(cluster) as client,
-    ):
-        client.wait_for_workers(sum(sizes.values()), timeout=START_TIMEOUT)
-        yield Cluster(client, "local", sizes, memory)
 
+    def _named(self, pool: str) -> list[str]:
+        return [name for name in self._cluster.worker_spec if name.startswith(f"{pool}-")]
 
-def _start(workers: dict[str, Any], scheduler: dict[str, Any]) -> Any:
-    """The cluster with all its workers; a worker that is killed while they start is no reason to give up."""
-    from distributed import SpecCluster
+    def _start(self) -> None:
+        """Brings all workers up; one that is killed while they start is no reason to give up."""
+        from distributed.core import Status
 
-    for attempt in range(1, START_ATTEMPTS + 1):
-        try:
-            return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
-        except RuntimeError:
-            if attempt == START_ATTEMPTS:
-                raise
-    raise AssertionError("unreachable")
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                self._cluster.sync(self._cluster._correct_state)
+            except RuntimeError:
+                if attempt == START_ATTEMPTS or self._cluster.scheduler.status != Status.running:
+                    raise
+                failed = [name for name, one in self._cluster.workers.items() if one.status != Status.running]
+                for name in failed:
+                    del self._cluster.workers[name]
+            else:
+                return
 
 
 @contextmanager
-def _ended(cluster: Any) -> Iterator[Any]:
-    from distributed.core import Status
+def open_local(settings: ClusterSettings, directory: Path) -> Iterator[Cluster]:
+    """Starts the scheduler, yields the cluster, and ends every process on leaving.
 
-    try:
-        yield cluster
-    finally:
-        # A scheduler that is gone cannot be asked to end.
-        cluster.shutdown_scheduler = cluster.scheduler.status == Status.running
-        cluster.close()
+    What the workers print goes to one file each in `directory`/logs.
+    """
+    logs = directory / "logs"
+    listens = {"host": LOOPBACK, "port": 0, "dashboard_address": f"{LOOPBACK}:0"}
+    with scheduler_and_client(listens, logs / "scheduler.log") as (cluster, client):
+        yield LocalCluster(settings, logs, cluster, client)
 
 
 def cores() -> int:
@@ -141,14 +138,15 @@ def _options(
 
 
 def _size(settings: PoolSettings, automatic: int) -> int:
-    return automatic if settings.workers == "auto" else settings.workers
+    return settings.workers if isinstance(settings.workers, int) else automatic
 
 
 def _memory(settings: PoolSettings, workers: int) -> int:
     import psutil
-    from dask.utils import parse_bytes
+
+    from cluster.quantities import size
 
     if settings.memory == "auto":
         # The two pools rarely work at once, but a worker over its limit is killed: each gets a share.
         return int(0.9 * psutil.virtual_memory().total / workers)
-    return int(parse_bytes(settings.memory))
+    return size(settings.memory)

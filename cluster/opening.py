@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from cluster.local import Cluster, open_local
-from cluster.settings import ClusterSettings
+from cluster import slurm
+from cluster.batch_cluster import open_batch
+from cluster.batch_system import BatchSystem
+from cluster.errors import ClusterError
+from cluster.job_record import earlier_record, end_jobs
+from cluster.local import open_local
+from cluster.pools import Cluster, keep_waiting
+from cluster.settings import BATCH, ClusterSettings
 
-KINDS = {"local": open_local}
+logger = logging.getLogger(__name__)
 
 
-def open_cluster(settings: ClusterSettings, logs: Path) -> AbstractContextManager[Cluster]:
-    """A context manager that starts the cluster of `settings.kind` and ends it on leaving.
+def open_slurm(settings: ClusterSettings, directory: Path) -> AbstractContextManager[Cluster]:
+    """A cluster of Slurm jobs."""
+    return open_batch(settings, directory, slurm.Slurm(settings.scheduler.submit_limit), slurm.render)
 
-    What the workers print goes to files in the directory `logs`.
+
+KINDS: dict[str, Callable[[ClusterSettings, Path], AbstractContextManager[Cluster]]] = {
+    "local": open_local,
+    "slurm": open_slurm,
+}
+SYSTEMS: dict[str, Callable[[], BatchSystem]] = {"slurm": slurm.Slurm}
+
+
+@contextmanager
+def open_cluster(
+    settings: ClusterSettings, directory: Path, check: Callable[[], None] = keep_waiting
+) -> Iterator[Cluster]:
+    """Starts the scheduler of a cluster of `settings.kind`, and ends the cluster on leaving.
+
+    In the run directory `directory` are what the workers print (logs/) and what a later run must know of this one. Jobs
+    that an earlier run left behind end first; `check` is called while this waits, and may raise.
     """
-    return KINDS[settings.kind](settings, logs)
+    end_orphans(settings, directory, check)
+    with KINDS[settings.kind](settings, directory) as cluster:
+        yield cluster
+
+
+def end_orphans(settings: ClusterSettings, directory: Path, check: Callable[[], None]) -> None:
+    """Cancels what a killed driver left in the batch system."""
+    record = earlier_record(directory)
+    if record is None:
+        return
+    try:
+        number = end_jobs(record, SYSTEMS[record.kind](), directory, check)
+    except ClusterError as error:
+        if settings.kind in BATCH:
+            raise
+        logger.warning("jobs of an earlier run may be left: %s", error)
+    else:
+        if number:
+            logger.warning("%d jobs of an earlier run were still there; they are cancelled", number)

@@ -18,6 +18,8 @@ from typing import Any, cast
 from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 
+from cluster.security import TlsFiles
+
 # Importing Dask on a busy machine takes its time [s].
 START_TIMEOUT = 120.0
 
@@ -25,8 +27,11 @@ START_TIMEOUT = 120.0
 class SchedulerProcess(ProcessInterface):
     """Starts `python -m cluster.scheduler_process` and knows its address; for `distributed.SpecCluster`."""
 
-    def __init__(self, options: dict[str, Any], settings: dict[str, Any], log: Path) -> None:
+    def __init__(
+        self, options: dict[str, Any], settings: dict[str, Any], log: Path, tls: dict[str, str] | None = None
+    ) -> None:
         self.options = options
+        self.tls = tls
         self.settings = settings
         self.log = log
         self.process: asyncio.subprocess.Process | None = None
@@ -43,7 +48,8 @@ class SchedulerProcess(ProcessInterface):
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log, env=_environment(),
             )  # fmt: skip
         feed = cast("asyncio.StreamWriter", self.process.stdin)
-        feed.write(json.dumps({"options": self.options, "settings": self.settings}).encode() + b"\n")
+        request = {"options": self.options, "settings": self.settings, "tls": self.tls}
+        feed.write(json.dumps(request).encode() + b"\n")
         await feed.drain()
         answers = cast("asyncio.StreamReader", self.process.stdout)
         answer = await asyncio.wait_for(answers.readline(), START_TIMEOUT)
@@ -83,8 +89,9 @@ async def _serve() -> None:
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     request = json.loads(await reader.readline())
+    security = TlsFiles(**request["tls"]).security() if request["tls"] else None
     with dask.config.set(request["settings"]):
-        async with Scheduler(**request["options"]) as scheduler:
+        async with Scheduler(security=security, **request["options"]) as scheduler:
             print(scheduler.address, flush=True)
             ending = [asyncio.ensure_future(reader.read()), asyncio.ensure_future(scheduler.finished())]
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
@@ -101,10 +108,13 @@ def _shield_children() -> None:
 
 
 def _environment() -> dict[str, str]:
-    # The project's own packages, wherever the driver found them.
-    root = str(Path(__file__).resolve().parent.parent)
-    paths = [root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    return {**os.environ, "PYTHONPATH": python_path()}
+
+
+def python_path() -> str:
+    """PYTHONPATH with which another process finds the packages that this one runs."""
+    paths = [str(Path(__file__).resolve().parent.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return os.pathsep.join(dict.fromkeys(str(Path(path).resolve()) for path in paths if path))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,10 @@ class Flight:
     sent: float
 
 
+def _nobody_watches() -> None:
+    """Nobody knows more of the workers than the scheduler."""
+
+
 @dataclass
 class Dispatcher:
     """Calls a function for every item on workers with a tag, and yields each item's end as it comes.
@@ -57,11 +61,13 @@ class Dispatcher:
 
     client: Client
     function: Callable[..., Any]
-    tag: str
+    tag: str | None
     policy: Policy = field(default_factory=Policy)
     kind: Kind = field(default_factory=Kind)
     stop: StopRequest = field(default_factory=StopRequest)
     counts: Counts = field(default_factory=Counts)
+    watch: Callable[[], None] = _nobody_watches  # called now and then, may raise
+    patience: float = LONGEST_WITHOUT_WORKERS  # [s]
 
     def __post_init__(self) -> None:
         self._ready: deque[Attempt] = deque()
@@ -96,8 +102,9 @@ class Dispatcher:
         if self.client.status != "running":
             self._recall()
             self._await_reconnection()
-        if not self._workers and time.monotonic() - self._workers_seen > LONGEST_WITHOUT_WORKERS:
-            raise ClusterLost(f"no worker with the tag {self.tag} for {LONGEST_WITHOUT_WORKERS:.0f} s")
+        self.watch()
+        if not self._workers and time.monotonic() - self._workers_seen > self.patience:
+            raise ClusterLost(f"no worker with the tag {self.tag} for {self.patience:.0f} s")
 
     def _await_reconnection(self) -> None:
         """Dask tries to find the scheduler again; what it cannot do in this time it will not do later."""
@@ -153,11 +160,13 @@ class Dispatcher:
             where = {"workers": [place], "allow_other_workers": False}
         elif batch[0].avoid is not None and others:
             where = {"workers": others, "allow_other_workers": True}
+        if self.tag is not None:
+            where["resources"] = {self.tag: 1}
+        elif not where:  # those that carry a tag are for others
+            where = {"workers": workers, "allow_other_workers": False}
         calls = [Call(attempt.item, attempt.attempts) for attempt in batch]
         try:
-            future = self.client.submit(
-                call_batch, self.function, calls, resources={self.tag: 1}, pure=False, key=self._key(), **where
-            )
+            future = self.client.submit(call_batch, self.function, calls, pure=False, key=self._key(), **where)
         except Exception as problem:
             if self.client.status == "running":
                 raise
@@ -276,12 +285,15 @@ class Dispatcher:
             self._workers = sorted(
                 address
                 for address, facts in workers.items()
-                if facts.get("resources", {}).get(self.tag) and facts.get("status") == "running"
+                if self._is_ours(facts.get("resources", {})) and facts.get("status") == "running"
             )
             self._workers_read = now
             if self._workers:
                 self._workers_seen = now
         return self._workers
+
+    def _is_ours(self, resources: dict[str, float]) -> bool:
+        return bool(resources.get(self.tag)) if self.tag is not None else not resources
 
     def _key(self) -> str:
         name = getattr(self.function, "__name__", None) or getattr(

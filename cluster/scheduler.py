@@ -1,0 +1,61 @@
+"""A scheduler in a process of its own, and a client connected to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cluster.errors import ClusterError
+from cluster.security import TlsFiles
+
+# Importing the scientific libraries in a fresh worker process can take this long on a busy machine [s].
+START_TIMEOUT = 120
+
+
+@contextmanager
+def scheduler_and_client(listens: dict[str, Any], log: Path, tls: TlsFiles | None = None) -> Iterator[tuple[Any, Any]]:
+    """Starts a scheduler with the options `listens`; gives a `SpecCluster` without workers, and its client.
+
+    Both end on leaving. Raises ClusterError when the scheduler does not start, for which `log` may have the reason.
+    """
+    import dask
+    from distributed import Client, SpecCluster
+
+    from cluster.scheduler_process import SchedulerProcess
+
+    settings = {
+        # Whoever sends the tasks counts deaths: Dask gives a task back at once when its worker dies.
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.comm.timeouts.connect": f"{START_TIMEOUT}s",
+        "distributed.admin.low-level-log-length": 0,
+        # A worker that takes long to come back on a busy machine is not given up: the pool would shrink for good.
+        "distributed.deploy.lost-worker-timeout": "1h",
+    }
+    options = {"options": listens, "settings": settings, "log": log, "tls": tls.as_dict() if tls else None}
+    with dask.config.set(settings):
+        try:
+            cluster = SpecCluster(
+                scheduler={"cls": SchedulerProcess, "options": options},
+                security=tls.security() if tls else None,
+                silence_logs=logging.CRITICAL,
+            )
+        except RuntimeError as error:
+            raise ClusterError(f"the Dask scheduler did not start: {' '.join(str(error).split())}") from error
+        with ended(cluster), Client(cluster) as client:
+            yield cluster, client
+
+
+@contextmanager
+def ended(cluster: Any) -> Iterator[None]:
+    """Ends a `SpecCluster` on leaving, whether its scheduler lives or not."""
+    from distributed.core import Status
+
+    try:
+        yield
+    finally:
+        # A scheduler that is gone cannot be asked to end.
+        cluster.shutdown_scheduler = cluster.scheduler.status == Status.running
+        cluster.close()
