@@ -176,6 +176,31 @@ def simulate_datasets(**options: Any) -> bool:
     return simulate_only(_request(**options))
 
 
+@main.group()
+def cluster() -> None:
+    """Where it runs."""
+
+
+@cluster.command("check")
+@click.argument("name")
+@click.option("--analysis", help="Read one file of this analysis' source from the workers.")
+@click.option("--source", metavar="PATH", help="The source of the analysis, where it is not the usual one.")
+@click.option("--set", "overrides", multiple=True, metavar="cluster.KEY=VALUE", help="Change a key of the cluster.")
+@click.option("--output", type=click.Path(path_type=Path), help="Directory for logs [results/cluster-check/NAME].")
+@ending
+def check_cluster(
+    name: str, analysis: str | None, source: str | None, overrides: tuple[str, ...], output: Path | None
+) -> bool:
+    """Start one worker of each pool, run a task on each, say what it found."""
+    from analysis import cluster_check
+    from analysis.cluster_choice import load_cluster
+    from analysis.configuration import load_configuration
+
+    settings = load_cluster(name, tuple(text.removeprefix("cluster.") for text in overrides))
+    path = cluster_check.file_to_read(load_configuration(analysis, source=source)) if analysis else None
+    return cluster_check.check_cluster(settings, name, output or Path("results/cluster-check") / Path(name).stem, path)
+
+
 def _request(
     analysis: str,
     output: Path | None,

@@ -25,6 +25,8 @@ from cluster.versions import check_versions
 
 # How often the scheduler's workers are looked at; the batch system is asked less often [s].
 TICK = 1.0
+# For so long after a pool began, the batch system is asked so often [s].
+EARLY, EARLY_INTERVAL = 60.0, 3.0
 Render = Callable[[JobRequest, PoolSettings, TlsFiles], str]
 logger = logging.getLogger(__name__)
 
@@ -148,16 +150,24 @@ class BatchCluster(Cluster):
             try:
                 workers = self.client.scheduler_info(n_workers=-1)["workers"]
                 lost, before = len(workers) < before, len(workers)
-                if hurried or lost or time.monotonic() - asked > self._settings.scheduler.query_interval:
+                if hurried or lost or time.monotonic() - asked > self._interval():
                     asked = time.monotonic()
-                    self._tend(workers)
+                    if not self._tend(workers):
+                        asked = -math.inf  # refused: once more at the next tick
             except ClusterError as error:  # the batch system is asked again at the next opportunity
                 logger.warning("%s", error)
             except OSError:  # the scheduler is gone: who uses the client finds out
                 if self.client.status == "running":
                     raise
 
-    def _tend(self, workers: dict[str, Any]) -> None:
+    def _interval(self) -> float:
+        """A job that is wrong ends at once: the user need not wait long for that."""
+        fresh = any(pool.running and time.monotonic() - pool.begun < EARLY for pool in self._pools.values())
+        return min(EARLY_INTERVAL if fresh else math.inf, self._settings.scheduler.query_interval)
+
+    def _tend(self, workers: dict[str, Any]) -> bool:
+        """Brings the pools to what they should be; False when a submission was refused."""
+        accepted = True
         states = self._system.jobs(self._record.run)
         for pool in self._pools.values():
             with self._lock:
@@ -167,9 +177,11 @@ class BatchCluster(Cluster):
                 self._system.cancel(plan.cancel)
                 for _ in range(plan.submit):
                     if self._ending or not self._submit(pool):
+                        accepted = False
                         break
             if plan.dismiss:
                 self.client.retire_workers(workers=list(plan.dismiss), close_workers=True)
+        return accepted
 
     def _submit(self, pool: JobPool) -> bool:
         worker = pool.next_worker()

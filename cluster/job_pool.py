@@ -58,7 +58,7 @@ class JobPool:
         self.states: dict[str, JobState] = {}
         self.problem: str | None = None
         self.running = False
-        self.last_worker = time.monotonic()
+        self.begun = self.last_worker = time.monotonic()
         self._failures = 0
         self._items = 0
         self._numbers = itertools.count()
@@ -67,7 +67,7 @@ class JobPool:
         """From now on the pool is to have workers, for so many pieces of work."""
         if not self.running:
             self.running, self.problem, self._failures, self._items = True, None, 0, 0
-            self.last_worker = time.monotonic()
+            self.begun = self.last_worker = time.monotonic()
         self._items = max(self._items, self.largest if items is None else items)
 
     def remaining(self, items: int) -> None:

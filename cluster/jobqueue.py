@@ -10,7 +10,8 @@ from typing import Any
 def jobqueue() -> Any:
     """The package dask_jobqueue.
 
-    Its import takes Ctrl-C for itself (for a use of its own, of which there is none here); it is given back at once. The first call must be in the main thread, where alone Python lets handlers be set.
+    Its import takes Ctrl-C for itself (for a use of its own, of which there is none here); it is given back at once.
+    The first call must be in the main thread, where alone Python lets handlers be set.
     """
     if threading.current_thread() is not threading.main_thread():
         import dask_jobqueue

@@ -11,6 +11,7 @@ from cluster import slurm
 from cluster.batch_cluster import open_batch
 from cluster.batch_system import BatchSystem
 from cluster.errors import ClusterError
+from cluster.existing import open_existing
 from cluster.job_record import earlier_record, end_jobs
 from cluster.local import open_local
 from cluster.pools import Cluster, keep_waiting
@@ -27,6 +28,8 @@ def open_slurm(settings: ClusterSettings, directory: Path) -> AbstractContextMan
 KINDS: dict[str, Callable[[ClusterSettings, Path], AbstractContextManager[Cluster]]] = {
     "local": open_local,
     "slurm": open_slurm,
+    "address": open_existing,
+    "coffea-casa": open_existing,
 }
 SYSTEMS: dict[str, Callable[[], BatchSystem]] = {"slurm": slurm.Slurm}
 

@@ -7,24 +7,28 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
+_UNITS = {
+    unit: size
+    for size, units in ((1.0, "s sec second seconds"), (60.0, "m min minute minutes"), (3600.0, "h hour hours"),
+                        (86400.0, "d day days"))
+    for unit in units.split()
+}  # fmt: skip
+_AMOUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]+)")
 _CLOCK = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d\d)(?::(?P<seconds>\d\d))?")
 
 
 def seconds(value: Any) -> float:
     """A duration [s] from a number [s], `90 min`, `HH:MM`, `HH:MM:SS` or `D-HH:MM:SS`; ValueError for anything else."""
-    from dask.utils import parse_timedelta
-
-    if isinstance(value, str) and (clock := _CLOCK.fullmatch(value.strip())):
+    duration = 0.0
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        duration = float(value)
+    elif isinstance(value, str) and (clock := _CLOCK.fullmatch(value.strip())):
         parts = {unit: int(number or 0) for unit, number in clock.groupdict().items()}
-        return float(((parts["days"] * 24 + parts["hours"]) * 60 + parts["minutes"]) * 60 + parts["seconds"])
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        duration = float(parse_timedelta(value))
-    except (KeyError, TypeError, ValueError):
-        raise ValueError("expected a duration, for example 30 min, 2h or 02:00:00") from None
+        duration = float(((parts["days"] * 24 + parts["hours"]) * 60 + parts["minutes"]) * 60 + parts["seconds"])
+    elif isinstance(value, str) and (amount := _AMOUNT.fullmatch(value.strip())):
+        duration = float(amount["number"]) * _UNITS.get(amount["unit"], 0.0)
     if duration <= 0:
-        raise ValueError("expected a duration above zero")
+        raise ValueError("expected a duration above zero, for example 30 min, 2h or 02:00:00")
     return duration
 
 

@@ -11,7 +11,8 @@ from cluster.quantities import Duration, Range, Size, Workers
 # The Dask resource that a pool's workers carry and its tasks ask for.
 TAGS = {"cpu": "CPU", "gpu": "GPU"}
 Kind = Literal["local", "slurm", "htcondor", "lxplus", "coffea-casa", "address"]
-BATCH = ("slurm", "htcondor", "lxplus", "coffea-casa")
+BATCH = ("slurm", "htcondor", "lxplus")
+EXISTING = ("address", "coffea-casa")
 
 
 class PoolSettings(BaseModel):
@@ -133,6 +134,9 @@ class ClusterSettings(BaseModel):
     address: str | None = Field(
         default=None, description="address, coffea-casa: the scheduler, for example tls://localhost:8786"
     )
+    ship_code: bool = Field(
+        default=False, description="address, coffea-casa: send hepbatch's own code to workers that do not have it"
+    )
     certificates: Certificates | None = Field(
         default=None, description="address, coffea-casa: certificates of a scheduler that speaks TLS"
     )
@@ -149,8 +153,8 @@ class ClusterSettings(BaseModel):
                 _check_batch_pool(self.kind, name, pool)
         if self.kind == "local" and any(isinstance(getattr(self.pools, one).workers, Range) for one in TAGS):
             raise ValueError("the workers of the kind local are a number or auto")
-        if (self.kind == "address") != (self.address is not None) and self.kind != "coffea-casa":
-            need = "needs" if self.kind == "address" else "has no"
+        if (self.kind in EXISTING) != (self.address is not None):
+            need = "needs the" if self.kind in EXISTING else "has no"
             raise ValueError(f"the kind {self.kind} {need} key address")
         return self
 
@@ -169,7 +173,7 @@ def _keys_of(kind: Kind) -> set[str]:
         "slurm": _JOB | {"queue", "qos", "gpu_request", "container_command"},
         "htcondor": _JOB | {"disk"},
         "lxplus": _JOB | {"disk", "job_flavour"},
-        "coffea-casa": _JOB | {"disk", "untagged"},
+        "coffea-casa": {"start_limit", "untagged"},
         "address": {"start_limit", "untagged"},
     }[kind]
 

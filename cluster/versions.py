@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 
 PACKAGES = ("hepbatch", "dask", "distributed", "coffea", "awkward")
 # An expression that the worker evaluates: functions do not travel between Pythons, nor to where our packages are not.
+# Of two with one name the first is the one that is imported.
 _ASK = (
-    "{'python': '%d.%d' % __import__('sys').version_info[:2]} | {d.metadata['Name'].lower(): d.version "
-    "for d in __import__('importlib.metadata', fromlist=['distributions']).distributions() if d.metadata['Name']}"
+    "{'python': '%d.%d' % __import__('sys').version_info[:2]} | {d.metadata['Name'].lower(): d.version for d in "
+    "reversed(list(__import__('importlib.metadata', fromlist=['*']).distributions())) if d.metadata['Name']}"
 )
 
 
@@ -30,9 +32,12 @@ def own_versions() -> dict[str, str]:
     return found
 
 
-def check_versions(client: Client, workers: dict[str, str]) -> None:
-    """Holds the software of `workers` (address to name) against the driver's; ClusterError names both versions."""
-    wanted = own_versions()
+def check_versions(client: Client, workers: dict[str, str], without: Collection[str] = ()) -> None:
+    """Holds the software of `workers` (address to name) against the driver's; ClusterError names both versions.
+
+    Packages in `without` may be others.
+    """
+    wanted = {package: here for package, here in own_versions().items() if package not in without}
     answers = client.run(eval, _ASK, workers=list(workers), on_error="return")
     for address, answer in answers.items():
         if isinstance(answer, BaseException):

@@ -104,7 +104,8 @@ def _configure(directory: Path) -> Path:
         "SlurmdParameters=config_overrides",
         "SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0",
         "ReturnToService=2", "KillWait=5", "InactiveLimit=0", "MinJobAge=60", "SlurmctldTimeout=30", "SlurmdTimeout=30",
-        "GresTypes=gpu", "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny", "MailProg=/bin/true", "DefMemPerCPU=100",
+        "GresTypes=gpu", "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny", "MailProg=/bin/true",
+        "DefMemPerCPU=100",
     ]  # fmt: skip
     gres = []
     for number, port in enumerate(nodes):
@@ -113,7 +114,7 @@ def _configure(directory: Path) -> Path:
             f"Gres=gpu:{GPUS} State=UNKNOWN"
         )
         for device in range(GPUS):
-            # A GPU is a character device (this one is /dev/null's twin): Slurm sets CUDA_VISIBLE_DEVICES for nothing else.
+            # A character device, this one /dev/null's twin: Slurm sets CUDA_VISIBLE_DEVICES for nothing else.
             os.mknod(directory / "dev" / f"n{number}-gpu{device}", 0o20666, os.makedev(1, 3))
         (directory / f"spool-n{number}").mkdir()
         gres.append(f"NodeName=n{number} Name=gpu File={directory}/dev/n{number}-gpu[0-{GPUS - 1}]")

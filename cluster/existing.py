@@ -1,0 +1,106 @@
+"""A Dask cluster that exists: its scheduler has an address, its workers come and go without us."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cluster.errors import ClusterError
+from cluster.pools import Cluster, carries, keep_waiting, tagged_workers
+from cluster.security import TlsFiles
+from cluster.settings import TAGS, ClusterSettings
+from cluster.versions import check_versions
+
+TICK = 0.5
+# To reach the scheduler [s].
+CONNECT_LIMIT = 15
+# What workers import; below the directory that holds this package.
+SHIPPED = ("analysis", "processors", "training", "cluster")
+
+
+class ExistingCluster(Cluster):
+    """Workers that somebody else starts and ends; nothing here is ever restarted or closed."""
+
+    def __init__(self, settings: ClusterSettings, address: str, client: Any) -> None:
+        self.kind = settings.kind
+        self.client = client
+        self._address = address
+        self._ships = settings.ship_code
+        self._pools = {name: getattr(settings.pools, name) for name in TAGS}
+        self.patience = {name: pool.start_limit for name, pool in self._pools.items()}
+        self._seen: dict[str, int] = {}
+        self._checked: set[str] = set()
+
+    def need(self, pool: str, items: int | None = None, check: Callable[[], None] = keep_waiting) -> None:  # noqa: ARG002
+        """Returns when a worker with the pool's tag is there and has the driver's software."""
+        limit = self._pools[pool].start_limit
+        until = time.monotonic() + limit
+        while not (workers := tagged_workers(self.client, self.tag(pool))):
+            check()
+            if time.monotonic() > until:
+                wanted = f"with the tag {self.tag(pool)}" if self.tag(pool) else "without a tag"
+                raise ClusterError(
+                    f"the cluster at {self._address} has no worker {wanted} after {limit:.0f} s: {self._offers(pool)}"
+                )
+            time.sleep(TICK)
+        self._seen[pool] = max(self._seen.get(pool, 0), len(workers))
+        new = {address: str(facts["name"]) for address, facts in workers.items() if address not in self._checked}
+        if new:
+            check_versions(self.client, new, without=("hepbatch",) if self._ships else ())
+            self._checked.update(new)
+
+    def release(self, pool: str) -> None:
+        """Leaves the workers as they are."""
+
+    def facts(self) -> dict[str, Any]:
+        """The address, and how many workers were seen of each pool."""
+        return {"scheduler": self._address, "pools": {pool: {"workers": number} for pool, number in self._seen.items()}}
+
+    def tag(self, pool: str) -> str | None:
+        """The tag of a pool; None where the settings say that its workers carry none."""
+        return None if self._pools[pool].untagged else TAGS[pool]
+
+    def _offers(self, pool: str) -> str:
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        if not workers:
+            return "it has no workers at all"
+        offered = sorted({name for facts in workers for name in facts.get("resources", {})})
+        bare = sum(carries(facts.get("resources", {}), None) for facts in workers)
+        hint = f"; pools.{pool}.untagged: true would use the {bare} workers without one" if bare else ""
+        return f"its {len(workers)} workers have the tags {', '.join(offered) or '(none)'}{hint}"
+
+
+@contextmanager
+def open_existing(settings: ClusterSettings, directory: Path) -> Iterator[Cluster]:
+    """Connects to the scheduler at `settings.address`; raises ClusterError when nobody answers there."""
+    from distributed import Client
+
+    address = str(settings.address)
+    given = settings.certificates
+    security = TlsFiles(given.ca_file, given.cert, given.key).security() if given else None
+    try:
+        client = Client(address, security=security, timeout=CONNECT_LIMIT)
+    except (OSError, TypeError, ValueError) as error:
+        # Dask says with a TypeError that an address needs certificates.
+        said = " ".join(str(error).split())
+        raise ClusterError(f"no Dask scheduler answers at {address}: {said}") from error
+    with client:
+        if settings.ship_code:
+            client.upload_file(str(pack_code(directory)))
+        yield ExistingCluster(settings, address, client)
+
+
+def pack_code(directory: Path) -> Path:
+    """Puts the packages that workers import into a file that Python imports from, for workers without them."""
+    root = Path(__file__).resolve().parent.parent
+    directory.mkdir(parents=True, exist_ok=True)
+    archive = directory / "hepbatch-code.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for package in SHIPPED:
+            for path in sorted((root / package).rglob("*.py")):
+                packed.write(path, path.relative_to(root))
+    return archive

@@ -1,0 +1,77 @@
+"""What a worker says of the place where it runs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """Host, cores that the worker may use, memory [bytes] of the host and the worker's limit, GPUs, scratch space.
+
+    `read` is how many bytes the file that was asked for has, or the error; None where none was asked for.
+    """
+
+    host: str
+    worker: str
+    cores: int
+    memory: int
+    limit: int | None
+    visible_devices: str | None
+    gpus: tuple[str, ...]
+    scratch: str
+    scratch_free: int
+    python: str
+    read: int | str | None
+
+
+def probe(path: str | None) -> Place:
+    """Looks around, on a worker: writes to its scratch space and opens `path`."""
+    import psutil
+    from distributed import get_worker
+
+    worker = get_worker()
+    scratch = Path(worker.local_directory)
+    with tempfile.NamedTemporaryFile(dir=scratch) as file:
+        file.write(b"room for a skim")
+    return Place(
+        host=socket.gethostname(),
+        worker=str(worker.name),
+        cores=len(os.sched_getaffinity(0)),
+        memory=psutil.virtual_memory().total,
+        limit=worker.memory_manager.memory_limit,
+        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        gpus=_gpus(),
+        scratch=str(scratch),
+        scratch_free=shutil.disk_usage(scratch).free,
+        python=platform.python_version(),
+        read=None if path is None else _read(path),
+    )
+
+
+def _gpus() -> tuple[str, ...]:
+    if shutil.which("nvidia-smi") is None:
+        return ()
+    listing = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return tuple(listing.stdout.splitlines()) if listing.returncode == 0 else ()
+
+
+def _read(path: str) -> int | str:
+    import fsspec
+
+    try:
+        with fsspec.open(path, "rb") as file:
+            file.read(4)
+            return int(file.seek(0, os.SEEK_END))
+    except Exception as error:  # any library may be behind the address: its words are what the user needs
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
