@@ -18,7 +18,7 @@ from analysis.engine.stopping import StopRequest
 from analysis.errors import UserError
 from analysis.manifest import Manifest
 from analysis.progress import follow, say
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, SchedulerGone
 from cluster.opening import open_cluster
 from cluster.pools import Cluster
 from cluster.settings import ClusterSettings
@@ -163,10 +163,15 @@ class Run:
 
     def _need(self, pool: str, items: int) -> None:
         with self.stop.heeded():
-            try:
-                self.cluster.need(pool, items, self.stop.check)
-            except ClusterError as error:
-                raise UserError(str(error)) from error
+            while True:
+                try:
+                    self.cluster.need(pool, items, self.stop.check)
+                except SchedulerGone:
+                    self._replace()
+                except ClusterError as error:
+                    raise UserError(str(error)) from error
+                else:
+                    return
 
     def _watch(self, pool: str) -> None:
         try:
@@ -176,11 +181,14 @@ class Run:
 
     def _reopen(self, pool: str, items: int, lost: Client) -> Client:
         if self.cluster.client is lost:  # else whoever noticed first has done it
-            if self.counts.reopened >= LARGEST_REOPENINGS:
-                raise UserError(f"the cluster was lost {LARGEST_REOPENINGS} times; the same command goes on")
-            self.counts.reopened += 1
-            say("the cluster is lost; another one is started, and the run goes on")
-            self._stack.close()
-            self._open()
+            self._replace()
         self._need(pool, items)
         return self.cluster.client
+
+    def _replace(self) -> None:
+        if self.counts.reopened >= LARGEST_REOPENINGS:
+            raise UserError(f"the cluster was lost {LARGEST_REOPENINGS} times; the same command goes on")
+        self.counts.reopened += 1
+        say("the cluster is lost; another one is started, and the run goes on")
+        self._stack.close()
+        self._open()

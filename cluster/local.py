@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import ClusterError, SchedulerGone
 from cluster.pools import Cluster, keep_waiting
 from cluster.scheduler import START_TIMEOUT, scheduler_and_client
 from cluster.settings import TAGS, ClusterSettings, PoolSettings
@@ -77,15 +80,48 @@ class LocalCluster(Cluster):
 
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
-                self._cluster.sync(self._cluster._correct_state)
-            except RuntimeError:
-                if attempt == START_ATTEMPTS or self._cluster.scheduler.status != Status.running:
-                    raise
-                failed = [name for name, one in self._cluster.workers.items() if one.status != Status.running]
-                for name in failed:
-                    del self._cluster.workers[name]
+                self._await_workers(time.monotonic() + START_TIMEOUT)
+            except (OSError, RuntimeError) as problem:
+                if self._cluster.scheduler.status != Status.running:
+                    raise SchedulerGone("the scheduler ended while the workers started") from problem
+                if attempt == START_ATTEMPTS:
+                    raise ClusterError(f"the workers on this machine did not start: {problem}") from problem
+                self._cluster.sync(_forget_failed, self._cluster)
             else:
                 return
+
+    def _await_workers(self, until: float) -> None:
+        from distributed.core import Status
+
+        starting = asyncio.run_coroutine_threadsafe(_correct(self._cluster), self._cluster.loop.asyncio_loop)
+        wanted = set(self._cluster.worker_spec)
+        while not starting.done() or wanted - self._arrived():
+            if self._cluster.scheduler.status != Status.running:
+                raise RuntimeError("the scheduler ended")
+            if starting.done():
+                starting.result()
+            if time.monotonic() > until:
+                missing = ", ".join(sorted(wanted - self._arrived()))
+                raise TimeoutError(f"{missing} did not come up within {START_TIMEOUT} s")
+            time.sleep(0.02)
+        starting.result()
+
+    def _arrived(self) -> set[str]:
+        return {str(facts["name"]) for facts in self._cluster.scheduler_info["workers"].values()}
+
+
+async def _correct(cluster: Any) -> None:
+    await cluster._correct_state()
+
+
+async def _forget_failed(cluster: Any) -> None:
+    """Workers that did not come up are ended, so that others take their names."""
+    from distributed.core import Status
+
+    failed = [name for name, worker in cluster.workers.items() if worker.status != Status.running]
+    await asyncio.gather(*(cluster.workers[name].close() for name in failed), return_exceptions=True)
+    for name in failed:
+        del cluster.workers[name]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cluster.errors import SchedulerGone
 from cluster.settings import TAGS
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Cluster(ABC):
 
         `items` is how many pieces of work wait for it (None: as many as it has workers). While this waits it calls
         `check` about once a second, which may raise. Raises ClusterError with the batch system's reason when no worker
-        comes within the pool's `start_limit`.
+        comes within the pool's `start_limit`, and SchedulerGone when the cluster has no scheduler any more.
         """
 
     @abstractmethod
@@ -53,8 +54,14 @@ class Cluster(ABC):
 
 
 def tagged_workers(client: Client, tag: str | None) -> dict[str, Any]:
-    """The workers that carry a tag (None: those that carry none of ours) and take tasks: address to what Dask knows."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    """The workers that carry a tag (None: those that carry none of ours) and take tasks: address to what Dask knows.
+
+    Raises SchedulerGone.
+    """
+    try:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+    except OSError as error:
+        raise SchedulerGone(f"the Dask scheduler does not answer: {' '.join(str(error).split())}") from error
     return {
         address: facts
         for address, facts in workers.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from cluster.security import TlsFiles
 
 # Importing the scientific libraries in a fresh worker process can take this long on a busy machine [s].
 START_TIMEOUT = 120
+CONNECT_TIMEOUT, END_TIMEOUT = 30, 30.0
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def scheduler_and_client(listens: dict[str, Any], log: Path, tls: TlsFiles | Non
     settings = {
         # Whoever sends the tasks counts deaths: Dask gives a task back at once when its worker dies.
         "distributed.scheduler.allowed-failures": 0,
-        "distributed.comm.timeouts.connect": f"{START_TIMEOUT}s",
+        "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT}s",
         "distributed.admin.low-level-log-length": 0,
         # A worker that takes long to come back on a busy machine is not given up: the pool would shrink for good.
         "distributed.deploy.lost-worker-timeout": "1h",
@@ -56,6 +58,13 @@ def ended(cluster: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        # A scheduler that is gone cannot be asked to end.
+        # A scheduler that is gone cannot be asked to end, and workers that look for it would do so for long.
         cluster.shutdown_scheduler = cluster.scheduler.status == Status.running
-        cluster.close()
+        if not cluster.shutdown_scheduler:
+            cluster.sync(_close_workers, cluster)
+        cluster.close(timeout=END_TIMEOUT)
+
+
+async def _close_workers(cluster: Any) -> None:
+    closing = [worker.close(timeout=END_TIMEOUT / 2) for worker in cluster._created]
+    await asyncio.gather(*closing, return_exceptions=True)
