@@ -11,12 +11,12 @@ from typing import Literal
 
 from cluster.errors import ClusterError
 
-State = Literal["pending", "running", "ending"]
+State = Literal["pending", "running", "held", "ending"]
 
 
 @dataclass(frozen=True)
 class JobState:
-    """A job that the batch system knows; `reason` is its own word for why the job waits."""
+    """A job that the batch system knows; `reason` is its own word for why the job waits, or does not go on (held)."""
 
     state: State
     reason: str = ""
@@ -59,6 +59,9 @@ class BatchSystem(ABC):
     def explain(self, jobs: Sequence[str]) -> str:  # noqa: ARG002
         """What else the batch system says about jobs that do not start; empty where that is nothing."""
         return ""
+
+    def sweep(self, run: str) -> None:  # noqa: B027  (most have nothing to do)
+        """Tidies up what is over of a run."""
 
     def command(self, *words: str) -> str:
         """The output of a command of the batch system."""

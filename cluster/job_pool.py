@@ -119,15 +119,16 @@ class JobPool:
             if mine:
                 job.arrived, job.seen, self._failures, self.last_worker = True, now, 0, now
                 job.retiring = all(facts["status"] != "running" for facts in mine.values())
+        held = self._note_held()
         self._note_ended(states)
         absent = [one.number for one in self.jobs.values() if one.arrived and now - one.seen > LONGEST_ABSENCE]
         active = [one for one in self.jobs.values() if not one.retiring and one.number not in absent]
         surplus = len(active) - self.wanted
         if surplus > 0 and isinstance(self.settings.workers, Range):
-            return self._shrink(active, surplus, workers, busy, absent)
+            return self._shrink(active, surplus, workers, busy, [*held, *absent])
         room = (self.settings.job_limit or math.inf) - len(self.jobs)
         missing = 0 if self.problem else max(0, min(-surplus, room))
-        return Plan(cancel=tuple(absent), submit=int(missing))
+        return Plan(cancel=(*held, *absent), submit=int(missing))
 
     def refused(self, error: ClusterError) -> None:
         """A submission was refused: that is the end unless there are jobs already, whose number may be the reason."""
@@ -143,6 +144,19 @@ class JobPool:
             waiting.setdefault(f"{state.state} ({state.reason})" if state.reason else state.state, []).append(number)
         parts = [f"job {', '.join(numbers)} is {what}" for what, numbers in waiting.items()]
         return "; ".join([*parts, *([more] if more else [])]) or "the batch system has none of its jobs"
+
+    def _note_held(self) -> list[str]:
+        """What the batch system stopped will not start by itself: it counts as ended, and is to be cancelled."""
+        held = [number for number, state in self.states.items() if state.state == "held"]
+        for number in held:
+            if not self.jobs.pop(number).arrived:
+                self._failures += 1
+                if self._failures >= LARGEST_FAILURES:
+                    self.problem = (
+                        f"the pool {self.name} has no worker: {self._failures} jobs in a row were put on hold: "
+                        f"{self.states[number].reason}"
+                    )
+        return held
 
     def _note_ended(self, states: Mapping[str, JobState]) -> None:
         for number in [number for number in self.jobs if number not in states or states[number].state == "ending"]:

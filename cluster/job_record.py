@@ -65,5 +65,6 @@ def end_jobs(record: JobRecord, system: BatchSystem, directory: Path, check: Cal
         if time.monotonic() > until:
             raise ClusterError(f"the jobs {', '.join(sorted(jobs))} of {record.run} do not end")
         time.sleep(PAUSE)
+    system.sweep(record.run)
     (directory / NAME).unlink(missing_ok=True)
     return len(found)

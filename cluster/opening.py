@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from cluster import slurm
+from cluster import htcondor, slurm
 from cluster.batch_cluster import open_batch
 from cluster.batch_system import BatchSystem
 from cluster.errors import ClusterError
@@ -25,13 +25,31 @@ def open_slurm(settings: ClusterSettings, directory: Path) -> AbstractContextMan
     return open_batch(settings, directory, slurm.Slurm(settings.scheduler.submit_limit), slurm.render)
 
 
+def open_htcondor(settings: ClusterSettings, directory: Path) -> AbstractContextManager[Cluster]:
+    """A cluster of HTCondor jobs."""
+    return open_batch(settings, directory, htcondor.HTCondor(settings.scheduler.submit_limit), htcondor.render)
+
+
+def open_lxplus(settings: ClusterSettings, directory: Path) -> AbstractContextManager[Cluster]:
+    """A cluster of HTCondor jobs at CERN. Submission from EOS works only with spooling."""
+    spool = directory.resolve().is_relative_to("/eos")
+    system = htcondor.HTCondor(settings.scheduler.submit_limit, kind="lxplus", spool=spool)
+    return open_batch(settings, directory, system, htcondor.render_lxplus)
+
+
 KINDS: dict[str, Callable[[ClusterSettings, Path], AbstractContextManager[Cluster]]] = {
     "local": open_local,
     "slurm": open_slurm,
+    "htcondor": open_htcondor,
+    "lxplus": open_lxplus,
     "address": open_existing,
     "coffea-casa": open_existing,
 }
-SYSTEMS: dict[str, Callable[[], BatchSystem]] = {"slurm": slurm.Slurm}
+SYSTEMS: dict[str, Callable[[], BatchSystem]] = {
+    "slurm": slurm.Slurm,
+    "htcondor": htcondor.HTCondor,
+    "lxplus": htcondor.HTCondor,
+}
 
 
 @contextmanager

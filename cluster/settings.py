@@ -66,6 +66,10 @@ class PoolSettings(BaseModel):
     python: str | None = Field(
         default=None, description="Python that runs the workers; where not given, the one that runs hepbatch"
     )
+    archive: str | None = Field(
+        default=None,
+        description="environment as a .tar.gz that each job unpacks on its node; its bin/python runs the workers",
+    )
     container: str | None = Field(default=None, description="container image in which the workers run")
     container_command: str = Field(
         default="apptainer exec --bind /tmp {image}",
@@ -162,7 +166,7 @@ class ClusterSettings(BaseModel):
 _COMMON = {"workers", "threads", "memory", "environment", "start_limit"}
 _JOB = _COMMON | {
     "processes", "cores", "job_memory", "gpus", "walltime", "retire_before", "account", "directives", "job_limit",
-    "python", "container", "setup", "scratch",
+    "python", "archive", "container", "setup", "scratch",
 }  # fmt: skip
 
 

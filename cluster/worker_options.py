@@ -17,6 +17,8 @@ from cluster.worker_setup import GPUS, JOB_END, RETIRE_AT, STAGGER
 
 # The Dask process that watches the workers, and what a worker allocates outside of Python.
 OVERHEAD = 1.1
+# The variable of a job's shell that says where it unpacked its environment.
+ENVIRONMENT = "HEPBATCH_ENVIRONMENT"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def worker_arguments(name: str, pool: PoolSettings) -> list[str]:
 
 def python_command(pool: PoolSettings) -> str:
     """The Python of the workers, as a shell writes it."""
+    if pool.archive and pool.python is None:
+        return f'"${ENVIRONMENT}/bin/python"'
     return shlex.quote(pool.python or sys.executable)
 
 
@@ -78,7 +82,7 @@ def prologue(name: str, pool: PoolSettings) -> list[str]:
     """Shell lines that a job runs before its workers: environment, the end of its time, the user's own."""
     end, before = math.floor(pool.walltime), math.ceil(retirement(pool))
     # Another Python, or another file system, has its own packages.
-    same = pool.python is None and pool.container is None
+    same = pool.python is None and pool.container is None and pool.archive is None
     variables = {
         **({"PYTHONPATH": python_path()} if same else {}),
         "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": f"{START_TIMEOUT}s",
@@ -89,5 +93,12 @@ def prologue(name: str, pool: PoolSettings) -> list[str]:
     if name == "cpu":  # a skim must not open a device that it was given by chance
         variables["CUDA_VISIBLE_DEVICES"] = ""
     lines = [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
-    lines.append(f"export {JOB_END}=$(($(date +%s) + {end})) {RETIRE_AT}=$(($(date +%s) + {end - before}))")
+    lines += ["now=`date +%s`", f"export {JOB_END}=`expr $now + {end}` {RETIRE_AT}=`expr $now + {end - before}`"]
+    if pool.archive:
+        lines += [
+            f'{ENVIRONMENT}="${{_CONDOR_SCRATCH_DIR:-${{TMPDIR:-/tmp}}}}/hepbatch-env-$$"',
+            f"trap 'rm -rf \"${ENVIRONMENT}\"' EXIT",
+            f'mkdir -p "${ENVIRONMENT}" && tar -xzf {shlex.quote(pool.archive)} -C "${ENVIRONMENT}"',
+            f'if [ -x "${ENVIRONMENT}/bin/conda-unpack" ]; then "${ENVIRONMENT}/bin/conda-unpack"; fi',
+        ]
     return [*lines, *pool.setup]

@@ -1,7 +1,7 @@
 """Prepares a worker of a batch job: its own GPUs, and an end that costs no work. Dask preload, before the first task.
 
 A job's end is known in advance. In time before it the worker takes no more tasks, finishes what it has, hands over, and
-leaves, so that nothing is lost and nobody is blamed; so it does when the batch system asks it to go (SIGTERM).
+leaves, so that nothing is lost and nobody is blamed. It hands over too when the batch system asks the job to go.
 """
 
 from __future__ import annotations
@@ -29,14 +29,21 @@ def dask_setup(worker: Any) -> None:
     # Jobs that began together must not leave together.
     retire_at -= random.uniform(0, float(os.environ[STAGGER]))  # noqa: S311  (not for security)
     loop = asyncio.get_running_loop()
-    tasks: set[asyncio.Task[None]] = set()
+    tasks: set[asyncio.Task[None]] = set()  # or it would be collected before it has run
+    loop.call_later(
+        max(0.0, retire_at - time.time()), lambda: tasks.add(asyncio.ensure_future(retire(worker, end - FAREWELL)))
+    )
+    # A batch system tells it to every process of the job. The one that started this worker then ends it in order; the
+    # same one uses SIGKILL where it means it, when the worker has too much memory.
+    loop.add_signal_handler(signal.SIGTERM, lambda: None)
 
-    def leave(until: float) -> None:
-        if not tasks:
-            tasks.add(asyncio.ensure_future(retire(worker, until)))
 
-    loop.call_later(max(0.0, retire_at - time.time()), leave, end - FAREWELL)
-    loop.add_signal_handler(signal.SIGTERM, leave, 0.0)
+async def dask_teardown(worker: Any) -> None:
+    """A worker that ends in order hands over what it has: otherwise the scheduler takes it for killed by its tasks."""
+    try:
+        await asyncio.wait_for(_hand_over(worker), FAREWELL / 2)
+    except (OSError, TimeoutError):
+        return  # the scheduler is gone: there is nobody to hand over to
 
 
 def take_devices(name: str, each: int) -> None:
@@ -62,8 +69,16 @@ async def retire(worker: Any, until: float) -> None:
     fetched = time.time() + FAREWELL / 2
     while time.time() < min(fetched, until) and len(worker.data):  # the client has not fetched the last result
         await asyncio.sleep(TICK)
-    # What waited here goes to others, and does not count as killed.
-    await worker.scheduler.retire_workers(
-        workers=[worker.address], close_workers=False, remove=True, stimulus_id=f"hepbatch-retire-{time.time()}"
-    )
+    await _hand_over(worker)
     await worker.close(nanny=True, executor_wait=False, reason="the job's time is over")
+
+
+async def _hand_over(worker: Any) -> None:
+    """What waits here goes to others, and does not count as killed."""
+    mark = f"hepbatch-retire-{time.time()}"
+    retired = await worker.scheduler.retire_workers(
+        workers=[worker.address], close_workers=False, remove=True, stimulus_id=mark
+    )
+    if worker.address not in retired:
+        # Nobody can take the results that are still here, and Dask would rather keep the worker. They are made again.
+        await worker.scheduler.unregister(address=worker.address, expected=True, close=False, stimulus_id=mark)

@@ -49,7 +49,8 @@ export HEPBATCH_GPUS=0
 export HEPBATCH_STAGGER=720
 export OMP_NUM_THREADS=1
 export CUDA_VISIBLE_DEVICES=''
-export HEPBATCH_JOB_END=$(($(date +%s) + 7200)) HEPBATCH_RETIRE_AT=$(($(date +%s) + 6480))
+now=`date +%s`
+export HEPBATCH_JOB_END=`expr $now + 7200` HEPBATCH_RETIRE_AT=`expr $now + 6480`
 module load cvmfs
 {sys.executable} -m distributed.cli.dask_worker tls://10.0.0.1:8786 --name cpu-4 --nthreads 2 --memory-limit 2.00GiB \
 --nworkers 4 --nanny --death-timeout 120 --local-directory $TMPDIR --resources CPU=2 --preload cluster.worker_setup \
@@ -85,7 +86,8 @@ def test_a_job_of_the_gpu_pool_in_a_container() -> None:
 export DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT=120s
 export HEPBATCH_GPUS=1
 export HEPBATCH_STAGGER=3600
-export HEPBATCH_JOB_END=$(($(date +%s) + 86400)) HEPBATCH_RETIRE_AT=$(($(date +%s) + 82800))
+now=`date +%s`
+export HEPBATCH_JOB_END=`expr $now + 86400` HEPBATCH_RETIRE_AT=`expr $now + 82800`
 apptainer exec --nv /cvmfs/images/hepbatch.sif /opt/conda/bin/python -m distributed.cli.dask_worker \
 tls://10.0.0.1:8786 --name gpu-4 --nthreads 1 --memory-limit 32.00GiB --nworkers 2 --nanny --death-timeout 120 \
 --resources GPU=1 --preload cluster.worker_setup --no-dashboard --dashboard-address 127.0.0.1:0 --protocol tls:// \
