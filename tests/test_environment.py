@@ -35,7 +35,7 @@ def test_environment_yml_mirrors_pyproject() -> None:
 def test_lock_file_pins_every_requirement_of_make_install() -> None:
     project = pyproject()
     extras = project["optional-dependencies"]
-    requirements = project["dependencies"] + extras["simulation"] + extras["dev"] + extras["build"]
+    requirements = project["dependencies"] + extras["simulation"] + extras["lxplus"] + extras["dev"] + extras["build"]
     lock = (PROJECT / "requirements.lock").read_text()
     pins = dict(re.findall(r"^([a-z0-9_.-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE))
     for requirement in map(Requirement, requirements):
