@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--cluster", default="local", show_default=True, metavar="NAME|FILE", help="Where it runs."),
         click.option("--workers", type=click.IntRange(min=1), help="Number of cpu workers."),
         click.option("--retry-failed", is_flag=True, help="Take up again what failed before."),
+        click.option("--detach", is_flag=True, help="Go on without this terminal; see 'hepbatch cancel'."),
     ]
     return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
@@ -85,6 +87,8 @@ def run(**options: Any) -> bool:
     from analysis.stages import run_all
 
     request = _request(**options)
+    if request is None:
+        return True
     complete = run_all(request)
     click.echo(f"report: {request.directory / 'report.html'}")
     return complete
@@ -99,6 +103,8 @@ def skim(**options: Any) -> bool:
     from analysis.stages import skim_only
 
     request = _request(**options)
+    if request is None:
+        return True
     complete = skim_only(request)
     click.echo(f"skim: {request.directory / 'skim'}")
     return complete
@@ -112,6 +118,8 @@ def train(**options: Any) -> bool:
     from analysis.stages import train_only
 
     request = _request(**options)
+    if request is None:
+        return True
     complete = train_only(request)
     click.echo(f"models: {request.directory / 'models'}")
     return complete
@@ -125,6 +133,8 @@ def report(**options: Any) -> bool:
     from analysis.stages import report_only
 
     request = _request(**options)
+    if request is None:
+        return True
     complete = report_only(request)
     click.echo(f"report: {request.directory / 'report.html'}")
     return complete
@@ -144,6 +154,21 @@ def status(analysis: str, output: Path | None) -> bool:
     for line in lines:
         click.echo(line)
     return complete
+
+
+@main.command()
+@click.argument("analysis")
+@click.option("--output", type=click.Path(path_type=Path), help="Run directory [results/ANALYSIS].")
+@ending
+def cancel(analysis: str, output: Path | None) -> bool:
+    """End a run that goes on elsewhere, and its batch jobs."""
+    from analysis import detached
+    from analysis.configuration import load_configuration
+
+    directory = output or Path("results") / load_configuration(analysis).name
+    for line in detached.cancel(directory):
+        click.echo(line)
+    return True
 
 
 @main.group()
@@ -173,7 +198,8 @@ def simulate_datasets(**options: Any) -> bool:
     """Make the simulated source, as a directory that --source takes."""
     from analysis.stages import simulate_only
 
-    return simulate_only(_request(**options))
+    request = _request(**options)
+    return request is None or simulate_only(request)
 
 
 @main.group()
@@ -212,7 +238,9 @@ def _request(
     fresh: bool = False,
     limit_files: int | None = None,
     retry_failed: bool = False,
+    detach: bool = False,
 ) -> Any:
+    """The checked request; None where it was handed to a process of its own."""
     from analysis.cluster_choice import load_cluster
     from analysis.configuration import load_configuration
     from analysis.stages import make_request
@@ -221,6 +249,13 @@ def _request(
     others = tuple(text for text in overrides if not text.startswith("cluster."))
     configuration = load_configuration(analysis, others, source=source, complete=complete)
     settings = load_cluster(cluster, tuple(text.removeprefix("cluster.") for text in of_cluster), workers)
-    return make_request(
+    request = make_request(
         configuration, settings, cluster, output, fresh=fresh, limit_files=limit_files, retry_failed=retry_failed
     )
+    if not detach:
+        return request
+    from analysis import detached
+
+    for line in detached.detach(request.directory, [word for word in sys.argv[1:] if word != "--detach"]):
+        click.echo(line)
+    return None

@@ -68,11 +68,8 @@ def open_cluster(
 
 def end_orphans(settings: ClusterSettings, directory: Path, check: Callable[[], None]) -> None:
     """Cancels what a killed driver left in the batch system."""
-    record = earlier_record(directory)
-    if record is None:
-        return
     try:
-        number = end_jobs(record, SYSTEMS[record.kind](), directory, check)
+        number = end_jobs_of(directory, check)
     except ClusterError as error:
         if settings.kind in BATCH:
             raise
@@ -80,3 +77,9 @@ def end_orphans(settings: ClusterSettings, directory: Path, check: Callable[[], 
     else:
         if number:
             logger.warning("%d jobs of an earlier run were still there; they are cancelled", number)
+
+
+def end_jobs_of(directory: Path, check: Callable[[], None] = keep_waiting) -> int:
+    """Cancels the batch jobs that a run in `directory` left behind; gives their number. Raises ClusterError."""
+    record = earlier_record(directory)
+    return 0 if record is None else end_jobs(record, SYSTEMS[record.kind](), directory, check)

@@ -42,6 +42,12 @@ def run_lock(directory: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+def holder_of(directory: Path) -> dict[str, Any] | None:
+    """Host, pid and heartbeat of the living run in a directory; None where there is none."""
+    holder = _holder(directory / "lock.json")
+    return holder if holder is not None and _alive(holder) else None
+
+
 def _acquire(path: Path) -> None:
     for _ in range(2):
         try:

@@ -1,0 +1,79 @@
+"""A run without its terminal: started in a process of its own, asked to end from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from analysis.engine.lock import holder_of, run_lock
+from analysis.errors import UserError
+from cluster.errors import ClusterError
+from cluster.opening import end_jobs_of
+from cluster.scheduler_process import python_path
+
+# By then the run has taken its directory, or has said why not [s].
+LONGEST_START = 60.0
+# A run that is asked to end cancels its jobs and waits for them [s].
+LONGEST_END = 300.0
+TICK = 0.2
+
+
+def detach(directory: Path, words: list[str]) -> list[str]:
+    """Runs `hepbatch WORDS` in a process of its own, which outlives the terminal; gives lines for the user.
+
+    Raises UserError with the end of its log when it ends at once.
+    """
+    with run_lock(directory):  # held by nobody else
+        pass
+    log = directory / "logs" / "driver.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from analysis.cli import main; main()", *words],
+            env={**os.environ, "PYTHONPATH": python_path()}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+    until = time.monotonic() + LONGEST_START
+    while time.monotonic() < until:
+        status = process.poll()
+        if status == 0:
+            return [f"the run is complete already; its log is {log}"]
+        if status is not None:
+            last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]
+            raise UserError(f"the run ended at once: {last[0].removeprefix('hepbatch: ')} (log: {log})")
+        holder = holder_of(directory)
+        if holder is not None and holder["pid"] == process.pid:
+            break
+        time.sleep(TICK)
+    return [
+        f"process {process.pid} on {socket.gethostname()} goes on without this terminal; its log is {log}",
+        "'hepbatch status' says how far it is, 'hepbatch cancel' ends it and its batch jobs",
+    ]
+
+
+def cancel(directory: Path) -> list[str]:
+    """Ends the run in a directory, and what it has in a batch system; gives lines for the user."""
+    lines = []
+    holder = holder_of(directory)
+    if holder is not None:
+        if holder["host"] != socket.gethostname():
+            raise UserError(f"the run in {directory} is on {holder['host']}: cancel it there")
+        os.kill(holder["pid"], signal.SIGTERM)
+        until = time.monotonic() + LONGEST_END
+        while holder_of(directory) is not None:
+            if time.monotonic() > until:
+                raise UserError(f"the process {holder['pid']} does not end; a second 'hepbatch cancel' does not wait")
+            time.sleep(TICK)
+        lines.append(f"process {holder['pid']} has ended; the same command goes on from there")
+    try:
+        left = end_jobs_of(directory)
+    except ClusterError as error:
+        raise UserError(str(error)) from error
+    if left:
+        lines.append(f"{left} batch jobs that were left have been cancelled")
+    return lines or [f"there is no living run in {directory}"]
