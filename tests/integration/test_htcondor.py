@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
+import sys
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from support.command import HEPBATCH, make_source
-from support.condor import USER, CondorSite, condor_site
+from support.condor import PROJECT, USER, CondorSite, condor_site
 
 OPTIONS = ("--set", "chunk_size=50", "--set", "training.folds=3", "--set", "training.bootstrap=20",
            "--set", "training.models={trees: {kind: boosted_trees}, network: {kind: network}}")  # fmt: skip
@@ -114,6 +117,33 @@ def test_a_pool_that_does_not_start_says_why(site: CondorSite, source: Path) -> 
     assert done.returncode == 2, done.stderr
     assert "has no worker after 10 s: job" in done.stderr
     assert "condor_q -better-analyze" in done.stderr
+    assert site.queue() == []
+
+
+def packed_environment(directory: Path) -> Path:
+    """An environment with its own Python and hepbatch in a .tar.gz; the packages of others stay where they are."""
+    place = directory / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--copies", "--without-pip", place], check=True)
+    packages = next(place.glob("lib/python3*/site-packages"))
+    (packages / "others.pth").write_text(f"{Path(pytest.__file__).parent.parent}\n")
+    for package in ("analysis", "cluster", "processors", "training", "configs"):
+        shutil.copytree(PROJECT / package, packages / package, ignore=shutil.ignore_patterns("__pycache__"))
+    archive = directory / "hepbatch.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(place, ".")
+    return archive
+
+
+def test_an_environment_that_jobs_unpack(site: CondorSite, source: Path, reference: Path) -> None:
+    output = site.home / "unpacked"
+    say_where = '"$HEPBATCH_ENVIRONMENT/bin/python" -c "import cluster; print(cluster.__file__)"'
+    packed = cluster_file(site, "htcondor", archive=str(packed_environment(site.home)), setup=[say_where])
+    done = site.run(HEPBATCH, "skim", "higgs4l", *OPTIONS, "--cluster", packed, "--source", source, "--output", output)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = (output / "logs" / "cpu-0.log").read_text()
+    assert f"{site.home}/execute/dir_" in said
+    assert "hepbatch-env" in said
+    same_cutflow(output, reference)
     assert site.queue() == []
 
 
