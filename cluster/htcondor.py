@@ -116,7 +116,7 @@ def _constraint(run: str) -> str:
 
 def _options(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> dict[str, Any]:
     # HTCondor's submit language takes $( for a variable of its own.
-    lines = [line.replace("$(", "$(DOLLAR)(") for line in prologue(request.pool, pool)]
+    lines = [line.replace("$(", "$(DOLLAR)(") for line in ("exec 2>&1", *prologue(request.pool, pool))]
     common = job_options(request.pool, pool, tls)
     return {
         **common,
@@ -138,11 +138,10 @@ def _directives(request: JobRequest, pool: PoolSettings) -> dict[str, str]:
         "batch_name": request.name,
         "RequestCpus": str(asked.cores),
         "RequestMemory": str(math.ceil(asked.memory / 2**20)),
+        # Both streams are one in the job's shell: HTCondor would let each overwrite what the other wrote to a file.
         "Output": str(request.log),
-        "Error": str(request.log),
         "Log": str(request.log.with_suffix(".events")),
         "Stream_Output": "True",
-        "Stream_Error": "True",
         "+MaxRuntime": str(math.floor(pool.walltime)),
     }
     if asked.gpus:

@@ -53,16 +53,14 @@ MY.DaskWorkerCores = 2
 MY.DaskWorkerMemory = 2147483648
 MY.DaskWorkerDisk = 5368709120
 Output = /run/logs/cpu-4.log
-Error = /run/logs/cpu-4.log
 Log = /run/logs/cpu-4.events
 Stream_Output = True
-Stream_Error = True
 +MaxRuntime = 3600
 accounting_group = atlas.higgs
 requirements = OpSysAndVer == "AlmaLinux9"
 
-Arguments = "-c 'export PYTHONPATH={python_path()}; {CONNECT}; export HEPBATCH_GPUS=0; export HEPBATCH_STAGGER=360; \
-export CUDA_VISIBLE_DEVICES=''''; now=`date +%s`; export HEPBATCH_JOB_END=`expr $now + 3600` HEPBATCH_RETIRE_AT=`expr \
+Arguments = "-c 'exec 2>&1; export PYTHONPATH={python_path()}; {CONNECT}; export HEPBATCH_GPUS=0; export \
+HEPBATCH_STAGGER=360; export CUDA_VISIBLE_DEVICES=''''; now=`date +%s`; export HEPBATCH_JOB_END=`expr $now + 3600` HEPBATCH_RETIRE_AT=`expr \
 $now + 3240`; source $(DOLLAR)(dirname /opt/x)/setup.sh ''a b''; exec {sys.executable} -m distributed.cli.dask_worker \
 tls://10.0.0.1:8786 --name cpu-4 {worker}'"
 Executable = /bin/sh
@@ -99,14 +97,12 @@ MY.DaskWorkerDisk = 10737418240
 universe = container
 container_image = docker://registry/hepbatch:1
 Output = /run/logs/gpu-4.log
-Error = /run/logs/gpu-4.log
 Log = /run/logs/gpu-4.events
 Stream_Output = True
-Stream_Error = True
 +MaxRuntime = 7200
 request_gpus = 2
 
-Arguments = "-c '{CONNECT}; export HEPBATCH_GPUS=1; export HEPBATCH_STAGGER=720; now=`date +%s`; export \
+Arguments = "-c 'exec 2>&1; {CONNECT}; export HEPBATCH_GPUS=1; export HEPBATCH_STAGGER=720; now=`date +%s`; export \
 HEPBATCH_JOB_END=`expr $now + 7200` HEPBATCH_RETIRE_AT=`expr $now + 6480`; exec python3 -m distributed.cli.dask_worker \
 tls://10.0.0.1:8786 --name gpu-4 {worker}'"
 Executable = /bin/sh
@@ -145,7 +141,6 @@ MY.DaskWorkerDisk = 10737418240
 transfer_output_files = ""
 JobBatchName = "hepbatch-00c0ffee-gpu"
 Output = /run/logs/gpu-4.log
-Error = /run/logs/gpu-4.log
 Log = /run/logs/gpu-4.events
 MY.SendCredential = True
 +JobFlavour = "workday"
@@ -154,7 +149,7 @@ request_gpus = 1
 MY.SingularityImage = "/cvmfs/unpacked.cern.ch/hepbatch:1"
 universe = vanilla
 
-Arguments = "-c '{CONNECT}; export HEPBATCH_GPUS=1; export HEPBATCH_STAGGER=2880; now=`date +%s`; export \
+Arguments = "-c 'exec 2>&1; {CONNECT}; export HEPBATCH_GPUS=1; export HEPBATCH_STAGGER=2880; now=`date +%s`; export \
 HEPBATCH_JOB_END=`expr $now + 28800` HEPBATCH_RETIRE_AT=`expr $now + 25200`; exec python3 -m \
 distributed.cli.dask_worker tls://10.0.0.1:8786 --name gpu-4 {worker}'"
 Executable = /bin/sh
