@@ -18,6 +18,7 @@ from cluster.versions import check_versions
 TICK = 0.5
 # To reach the scheduler [s].
 CONNECT_LIMIT = 15
+CODE = "hepbatch-code.zip"
 # What workers import; below the directory that holds this package.
 SHIPPED = ("analysis", "processors", "training", "cluster")
 
@@ -90,6 +91,7 @@ def open_existing(settings: ClusterSettings, directory: Path) -> Iterator[Cluste
         raise ClusterError(f"no Dask scheduler answers at {address}: {said}") from error
     with client:
         if settings.ship_code:
+            # To the scheduler too, which reads what tasks call.
             client.upload_file(str(pack_code(directory)))
         yield ExistingCluster(settings, address, client)
 
@@ -98,7 +100,7 @@ def pack_code(directory: Path) -> Path:
     """Puts the packages that workers import into a file that Python imports from, for workers without them."""
     root = Path(__file__).resolve().parent.parent
     directory.mkdir(parents=True, exist_ok=True)
-    archive = directory / "hepbatch-code.zip"
+    archive = directory / CODE
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for package in SHIPPED:
             for path in sorted((root / package).rglob("*.py")):

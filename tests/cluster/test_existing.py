@@ -3,13 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import distributed
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from cluster.errors import ClusterError
 from cluster.opening import open_cluster
@@ -35,16 +35,15 @@ def settings(address: str, **keys: Any) -> ClusterSettings:
 
 
 @contextmanager
-def bare_worker(address: str, directory: Path) -> Iterator[None]:
-    """A worker whose Python has the installed packages, but nothing of ours."""
+def bare(program: str, directory: Path, *options: str) -> Iterator[None]:
+    """A scheduler or worker whose Python has the installed packages, but nothing of ours."""
     packages = Path(distributed.__file__).parent.parent
-    start = f"import sys; sys.path.append({str(packages)!r}); from distributed.cli.dask_worker import main; main()"
-    with (directory / "worker.log").open("w") as log:
+    start = f"import sys; sys.path.append({str(packages)!r}); from distributed.cli.dask_{program} import main; main()"
+    common = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
+    with (directory / f"{program}.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", start, address, "--name", "bare", "--nthreads", "1", "--no-nanny",
-             "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--resources", "CPU=1"],
-            cwd=directory, stdout=log, stderr=log,
-        )  # fmt: skip
+            [sys.executable, "-I", "-S", "-c", start, *options, *common], cwd=directory, stdout=log, stderr=log
+        )
         try:
             yield
         finally:
@@ -70,15 +69,20 @@ def test_tags_are_checked_and_workers_stay(facility: tuple[str, dict[str, float]
 
 def test_code_travels_to_workers_without_it(tmp_path: Path) -> None:
     ours = "__import__('cluster.probe', fromlist=['*']).__file__"
-    with (
-        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", protocol="tcp://") as there,
-        bare_worker(there.scheduler_address, tmp_path),
-    ):
-        there.wait_for_workers(1)
-        with open_cluster(settings(there.scheduler_address), tmp_path) as cluster:
+    file = tmp_path / "scheduler.json"
+    with ExitStack() as stack:
+        stack.enter_context(bare("scheduler", tmp_path, "--port", "0", "--scheduler-file", str(file)))
+        stack.enter_context(
+            bare("worker", tmp_path, "--scheduler-file", str(file), "--name", "bare", "--nthreads", "1", "--no-nanny",
+                 "--resources", "CPU=1")
+        )  # fmt: skip
+        client = stack.enter_context(Client(scheduler_file=str(file), timeout=60))
+        client.wait_for_workers(1)
+        address = client.scheduler_info()["address"]
+        with open_cluster(settings(address), tmp_path) as cluster:
             (failed,) = cluster.client.run(eval, ours, on_error="return").values()
             assert isinstance(failed, ModuleNotFoundError)
-        with open_cluster(settings(there.scheduler_address, ship_code=True), tmp_path) as cluster:
+        with open_cluster(settings(address, ship_code=True), tmp_path) as cluster:
             cluster.need("cpu")
             place = cluster.client.submit(probe, None, resources={"CPU": 1}, pure=False).result()
             assert place.worker == "bare"

@@ -60,8 +60,9 @@ accounting_group = atlas.higgs
 requirements = OpSysAndVer == "AlmaLinux9"
 
 Arguments = "-c 'exec 2>&1; export PYTHONPATH={python_path()}; {CONNECT}; export HEPBATCH_GPUS=0; export \
-HEPBATCH_STAGGER=360; export CUDA_VISIBLE_DEVICES=''''; now=`date +%s`; export HEPBATCH_JOB_END=`expr $now + 3600` HEPBATCH_RETIRE_AT=`expr \
-$now + 3240`; source $(DOLLAR)(dirname /opt/x)/setup.sh ''a b''; exec {sys.executable} -m distributed.cli.dask_worker \
+HEPBATCH_STAGGER=360; export CUDA_VISIBLE_DEVICES=''''; \
+now=`date +%s`; export HEPBATCH_JOB_END=`expr $now + 3600` HEPBATCH_RETIRE_AT=`expr $now + 3240`; \
+source $(DOLLAR)(dirname /opt/x)/setup.sh ''a b''; exec {sys.executable} -m distributed.cli.dask_worker \
 tls://10.0.0.1:8786 --name cpu-4 {worker}'"
 Executable = /bin/sh
 
