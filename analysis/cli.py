@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from analysis.errors import UserError
+from analysis.errors import Interrupted, UserError
 
 WRONG_INPUT, WITH_FAILURES = 2, 1
 
@@ -64,9 +65,12 @@ def ending(command: Callable[..., bool]) -> Callable[..., None]:
         except UserError as error:
             click.echo(f"hepbatch: {error}", err=True)
             raise SystemExit(WRONG_INPUT) from None
+        except Interrupted as stopped:
+            click.echo(f"hepbatch: {stopped}", err=True)
+            raise SystemExit(128 + stopped.number) from None
         except KeyboardInterrupt:
-            click.echo("hepbatch: interrupted; what is done is kept, and the same command goes on from there", err=True)
-            raise SystemExit(130) from None
+            click.echo("hepbatch: interrupted before anything was begun", err=True)
+            raise SystemExit(128 + signal.SIGINT) from None
         raise SystemExit(0 if complete else WITH_FAILURES)
 
     return wrapped

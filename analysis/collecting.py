@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from analysis.datasets.samples import Sample
-from analysis.engine.items import WorkItem
 from analysis.files import replacing, write_json, write_text
 
 
@@ -24,21 +23,12 @@ class Collected:
         """The sums of an earlier session, as `texts` gave them to the ledger."""
         return cls({sample: _decoded(text) for sample, text in texts.items()})
 
-    def add(self, item: WorkItem, result: dict[str, Any]) -> str | None:
-        """Adds one item's accumulator and gives the name of its skim file, or None where it wrote none.
-
-        Raises ValueError where the processor saw another sample or number of entries than the item has.
-        """
+    def add(self, sample: str, content: dict[str, Any]) -> None:
+        """Adds one item's accumulator."""
         from coffea.processor import accumulate
 
-        (sample, part), *others = result.items()
-        if others or sample != item.sample or part["entries"] != item.entries:
-            seen = {name: content["entries"] for name, content in result.items()}
-            raise ValueError(f"expected {item.entries} entries of {item.sample}, the processor saw {seen}")
-        content = {key: value for key, value in part.items() if key != "skims"}
         self.totals[sample] = accumulate([content], self.totals.get(sample))
         self._changed.add(sample)
-        return next((skim["file"] for skim in part["skims"]), None)
 
     def changed(self) -> dict[str, str]:
         """The sums that changed since the last call, as JSON text that `from_texts` reads."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from analysis.engine.dispatch import Policy
+from analysis.engine.attempts import Policy
 from analysis.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -30,10 +30,11 @@ class Retries(BaseModel):
     longest_pause: PositiveFloat = Field(default=60.0, description="the pause grows up to this [s]")
     deaths: PositiveInt = Field(default=2, description="workers lost with an item before it is tried alone")
     smallest_item: PositiveInt = Field(default=1000, description="an item that kills is halved down to so many entries")
+    longest_item: PositiveFloat = Field(default=3600.0, description="a work item may run for so long [s]")
 
-    def policy(self) -> Policy:
-        """The same, as the engine takes it."""
-        return Policy(self.attempts, self.first_pause, self.longest_pause, self.deaths)
+    def policy(self, longest: float | None) -> Policy:
+        """The same, as the engine takes it, for calls that may run for `longest` [s]."""
+        return Policy(self.attempts, self.first_pause, self.longest_pause, self.deaths, longest)
 
 
 class Configuration(BaseModel):

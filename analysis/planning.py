@@ -1,21 +1,21 @@
-"""Planning: which files a run reads, and the work items they make. A file that has not changed is not opened again."""
+"""Planning: which files a run reads, and how many entries they have. A file is opened again only if it has changed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
 
+from analysis.engine.attempts import Kind
 from analysis.engine.identity import stamp
-from analysis.engine.items import Failure, InputFile, OpenedFile, WorkItem, split, without_copies
+from analysis.engine.items import Failure, InputFile, OpenedFile, without_copies
 from analysis.run import Run
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The files that could be opened, their work items, what could not be opened, and copies that are left out."""
+    """The files that could be opened, what could not be opened, and copies that are left out."""
 
     files: tuple[OpenedFile, ...]
-    items: tuple[WorkItem, ...]
     failures: tuple[Failure, ...]
     copies: tuple[Failure, ...]
     remembered: int
@@ -45,7 +45,9 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     remembered = 0
     known = [Known(file, run.ledger.file(file.path)) for file in files]
     look = partial(look_at, run.catalogue.tree)
-    for outcome in run.map("cpu", look, known, len(known), "opening files"):
+    longest = run.configuration.retries.longest_item
+    kind = Kind(addresses=_addresses)
+    for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
         file = outcome.item.file
         if outcome.error is not None:
             failures.append(Failure("plan", file.sample, file.path, None, None, outcome.error))
@@ -55,21 +57,27 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
         remembered += not found.read
         if found.read:
             one = found.file
-            run.ledger.remember_file(one.path, found.stamp, one.uuid, one.entries, one.size)
+            run.ledger.remember_file(file.path, found.stamp, one.uuid, one.entries, one.size)
     run.ledger.commit()
     order = {(file.sample, file.path): number for number, file in enumerate(files)}
     opened.sort(key=lambda file: order[file.sample, file.path])
     originals, copies = without_copies(opened)
-    items = [item for file in originals for item in split(file, run.configuration.chunk_size)]
-    return Plan(tuple(originals), tuple(items), tuple(failures), tuple(copies), remembered)
+    return Plan(tuple(originals), tuple(failures), tuple(copies), remembered)
 
 
-def look_at(tree: str, known: Known, attempt: int) -> Opened:  # noqa: ARG001  (a plan has no replicas to turn to)
+def look_at(tree: str, known: Known, attempt: int) -> Opened:
     """On a worker: identity and entries of a file, from memory where its stamp is unchanged."""
-    file, mark = known.file, stamp(known.file.path)
+    file = known.file
+    address = (file.path, *file.replicas)[attempt % _addresses(known)]
+    mark = f"{address} {stamp(address)} {tree}"
     if known.facts is not None and known.facts[0] == mark:
-        return Opened(mark, OpenedFile(file.sample, file.path, *known.facts[1:]), read=False)
+        return Opened(mark, OpenedFile(file.sample, file.path, *known.facts[1:], file.replicas), read=False)
     from processors.readers import root_file_facts
 
-    facts = root_file_facts(file.path, tree, ())
-    return Opened(mark, OpenedFile(file.sample, file.path, facts.uuid, facts.entries, facts.size), read=True)
+    facts = root_file_facts(address, tree, ())
+    found = OpenedFile(file.sample, file.path, facts.uuid, facts.entries, facts.size, file.replicas)
+    return Opened(mark, found, read=True)
+
+
+def _addresses(known: Known) -> int:
+    return 1 + len(known.file.replicas)

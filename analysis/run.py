@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from analysis.configuration import Configuration
 from analysis.datasets.catalogue import Catalogue
-from analysis.engine.dispatch import Dispatcher, Outcome, indivisible
+from analysis.engine.attempts import Counts, Kind, Outcome
+from analysis.engine.dispatch import Dispatcher, dispatched
 from analysis.engine.ledger import Ledger
+from analysis.engine.stopping import StopRequest
+from analysis.errors import UserError
 from analysis.manifest import Manifest
-from analysis.progress import follow
+from analysis.progress import follow, say
 from cluster.local import Cluster
-from cluster.settings import TAGS
+from cluster.opening import open_cluster
+from cluster.settings import TAGS, ClusterSettings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+# A cluster that is lost so often will be lost again.
+LARGEST_REOPENINGS = 5
 
 
 @dataclass
 class Figures:
     """What one worker did in this run."""
 
+    pool: str
+    host: str
     tasks: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
@@ -30,18 +41,38 @@ class Figures:
 
 @dataclass
 class Run:
-    """One run: configuration, directory, cluster, ledger and manifest; calls go to the cluster through it."""
+    """One run: configuration, directory, cluster, ledger and manifest; calls go to the cluster through it.
+
+    Use it in a `with`: leaving ends the cluster.
+    """
 
     configuration: Configuration
     catalogue: Catalogue
     directory: Path
     manifest: Manifest
-    cluster: Cluster
+    cluster_settings: ClusterSettings
     ledger: Ledger
+    stop: StopRequest
     retry_failed: bool = False
-    figures: dict[str, Figures] = field(default_factory=lambda: defaultdict(Figures))
-    retries: int = 0
-    lost_workers: int = 0
+    figures: dict[str, Figures] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+
+    def __enter__(self) -> Run:
+        self._stack = ExitStack()
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._stack.close()
+
+    @property
+    def cluster(self) -> Cluster:
+        """The running cluster."""
+        return self._cluster
 
     def map(
         self,
@@ -51,21 +82,25 @@ class Run:
         total: int,
         what: str,
         *,
-        halves: Callable[[Any], tuple[Any, Any] | None] = indivisible,
-        batches: bool = True,
+        kind: Kind | None = None,
+        longest: float | None = None,
     ) -> Iterator[Outcome]:
-        """Outcomes of `function(argument, attempt)` for every argument, on the workers of a pool, as they arrive."""
-        policy = self.configuration.retries.policy()
-        dispatcher = Dispatcher(self.cluster.client, function, TAGS[pool], policy, halves, batches)
-        for outcome in follow(dispatcher.run(arguments), total, what):
-            if outcome.worker is not None:
-                figures = self.figures[outcome.worker]
-                figures.tasks += 1
-                figures.seconds += outcome.seconds
-                figures.peak_memory = max(figures.peak_memory, outcome.peak_memory)
-            yield outcome
-        self.retries += dispatcher.counts.retries
-        self.lost_workers += dispatcher.counts.lost_workers
+        """Outcomes of `function(argument, attempt)` for every argument, on the workers of a pool, as they arrive.
+
+        `what` names it where the user sees the progress (empty: no progress is shown); what takes longer than `longest`
+        [s] is taken from its worker. Raises Stopped when the run was asked to stop.
+        """
+        policy = self.configuration.retries.policy(longest)
+        dispatcher = Dispatcher(self.cluster.client, function, TAGS[pool], policy, kind or Kind(), self.stop)
+        try:
+            with self.stop.heeded():
+                outcomes = dispatched(dispatcher, arguments, self._reopen)
+                for outcome in follow(outcomes, total, what) if what else outcomes:
+                    self._note(pool, outcome)
+                    yield outcome
+        finally:
+            for one in fields(Counts):
+                setattr(self.counts, one.name, getattr(self.counts, one.name) + getattr(dispatcher.counts, one.name))
 
     def record_cluster(self, name: str) -> None:
         """Puts the cluster and the figures of its workers into the manifest."""
@@ -73,22 +108,45 @@ class Run:
         self.manifest.content["cluster"] = {
             "name": name,
             "kind": cluster.kind,
-            "retries": self.retries,
-            "lost_workers": self.lost_workers,
+            **asdict(self.counts),
             "pools": {
                 pool: {"workers": size, "memory_bytes": cluster.memory[pool]} for pool, size in cluster.workers.items()
             },
         }
         before = {one["name"]: one for one in self.manifest.content["workers"]}
         now = {
-            address: {
-                "name": address,
-                "pool": cluster.pool_of.get(address, "replaced"),
-                "host": urlsplit(address).hostname,
+            name: {
+                "name": name,
+                "pool": figures.pool,
+                "host": figures.host,
                 "tasks": figures.tasks,
                 "busy_seconds": round(figures.seconds, 3),
                 "peak_memory_bytes": figures.peak_memory,
             }
-            for address, figures in sorted(self.figures.items())
+            for name, figures in sorted(self.figures.items())
         }
         self.manifest.content["workers"] = list((before | now).values())
+
+    def _note(self, pool: str, outcome: Outcome) -> None:
+        if outcome.worker:
+            figures = self.figures.setdefault(outcome.worker, Figures(pool, outcome.host or ""))
+            figures.tasks += 1
+            figures.seconds += outcome.seconds
+            figures.peak_memory = max(figures.peak_memory, outcome.peak_memory)
+
+    def _open(self) -> None:
+        # A cluster that is interrupted while it starts leaves pieces behind: a request to stop waits until it is up.
+        with self.stop.heeded():
+            self._cluster = self._stack.enter_context(open_cluster(self.cluster_settings, self.directory / "logs"))
+            self.stop.check()
+
+    def _reopen(self, lost: Client) -> Client:
+        if self.cluster.client is not lost:  # whoever noticed first has done it
+            return self.cluster.client
+        if self.counts.reopened >= LARGEST_REOPENINGS:
+            raise UserError(f"the cluster was lost {LARGEST_REOPENINGS} times; the same command goes on")
+        self.counts.reopened += 1
+        say("the cluster is lost; another one is started, and the run goes on")
+        self._stack.close()
+        self._open()
+        return self.cluster.client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from analysis.engine.ledger import read_ledger
@@ -22,3 +23,17 @@ def describe(directory: Path, analysis: str) -> tuple[list[str], bool]:
         lines.append(f"failed: {stage}: {entry.sample}: {entry.path}{entries}: {entry.error}{tries}")
     lines += manifest.failure_lines(without={"skim", "train"})  # those are in the ledger
     return lines, manifest.content["status"] == "complete"
+
+
+def interruption(directory: Path, reason: object) -> str:
+    """A sentence on what of an interrupted run is done, and how to go on."""
+    counts, _ = read_ledger(directory / "ledger")
+    stages: dict[str, Counter[str]] = {}
+    for (stage, _), states in counts.items():
+        stages.setdefault(stage, Counter()).update(states)
+    done = [
+        f"{stage}: {states['done']} of {states['done'] + states['planned'] + states['failed']} done"
+        + (f", {states['failed']} failed" if states["failed"] else "")
+        for stage, states in stages.items()
+    ]
+    return f"interrupted by {reason}; {'; '.join(done) or 'nothing was done yet'}; the same command goes on from there"

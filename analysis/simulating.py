@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis.datasets.samples import Sample
 from analysis.datasets.sources import SIMULATED, from_directory
+from analysis.engine.attempts import Kind
 from analysis.engine.items import Failure
 from analysis.errors import UserError
 from analysis.files import read_json
@@ -28,7 +29,7 @@ def simulate(run: Run, names: tuple[str, ...], directory: Path) -> tuple[dict[st
         _remove_others(directory, {path for task in tasks for _, path in task.outputs})
         failures = []
         make = partial(simulate_task, run.configuration.module("simulation").__name__, str(directory))
-        for outcome in run.map("cpu", make, due, len(due), "simulating", batches=False):
+        for outcome in run.map("cpu", make, due, len(due), "simulating", kind=Kind(batches=False)):
             if outcome.error is not None:
                 failures += [
                     Failure("simulate", sample, path, None, None, outcome.error)

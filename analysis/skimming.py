@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
-import json
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from analysis.collecting import Collected, write_outcome
 from analysis.datasets.samples import Sample, without_files
-from analysis.engine.fingerprint import fingerprint
-from analysis.engine.items import Failure, InputFile, WorkItem
-from analysis.engine.ledger import Entry
+from analysis.engine.attempts import Kind, Outcome
+from analysis.engine.items import Failure, InputFile, WorkItem, split
+from analysis.engine.ledger import Entry, Skim
+from analysis.engine.stopping import Stopped
 from analysis.normalisation import Accounts, account
 from analysis.planning import Plan, make_plan
 from analysis.progress import say
 from analysis.run import Run
-from analysis.skim_files import compact, remove_others
+from analysis.skim_files import finish, join_small, publish, restore
+from analysis.skim_job import Processed, SkimJob, make_job, process_item, sum_weights
 
 STAGE = "skim"
-
-
-@dataclass(frozen=True)
-class SkimJob:
-    """What all work items of a run share; travels with each call to a worker."""
-
-    module: str
-    settings: str
-    luminosity: float | None
-    directory: str
-    tree: str
-    weight_branch: str
-    metadata: dict[str, dict[str, Any]]
-    fingerprints: dict[str, str]
+# After so many items, the small files they wrote are joined: a directory of a million entries serves nobody.
+JOIN_INTERVAL = 5000
 
 
 def skim(run: Run, samples: dict[str, Sample], limit_files: int | None) -> bool:
@@ -43,24 +32,30 @@ def skim(run: Run, samples: dict[str, Sample], limit_files: int | None) -> bool:
     What an earlier session has done with the same code and configuration is kept. Writes cutflow.json, histograms.json,
     histograms.root, skim/ and the manifest's samples and inputs.
     """
-    files = [InputFile(name, path) for name, sample in samples.items() for path in sample.files[: limit_files or None]]
+    files = [
+        InputFile(name, path, tuple(sample.replicas.get(path, ())))
+        for name, sample in samples.items()
+        for path in sample.files[: limit_files or None]
+    ]
     with run.manifest.stage("plan") as facts:
         plan = make_plan(run, files)
-        facts.update(files=len(files), remembered=plan.remembered, items=len(plan.items), failed=len(plan.failures))
+        facts.update(files=len(files), remembered=plan.remembered, failed=len(plan.failures))
     run.manifest.add_failures([*plan.failures, *plan.copies])
     samples = {name: without_files(one, {copy.file for copy in plan.copies}) for name, one in samples.items()}
     job = make_job(run, samples)
     with run.manifest.stage(STAGE) as facts:
-        collected, done = process(run, job, plan)
-        compact(Path(job.directory), run.ledger)
+        skimming = Skimming(run, job, plan)
+        skimming.process()
+        collected = skimming.collected
         write_outcome(run.directory, collected, samples)
         failures = failures_of(run)
         check_entries(plan, collected, failures)
-        entries = sum(collected.entries(name) for name in samples)
-        facts.update(items=len(plan.items), done_now=done, failed=len(failures), entries=entries)
+        facts.update(skimming.facts(samples))
     run.manifest.add_failures(failures)
-    summary = f"{len(failures)} failed, {entries} entries in all"
-    say(f"skim: {done} of {len(plan.items)} items in {facts['seconds']:.1f} s, {summary}")
+    say(
+        f"skim: {facts['items']} items in {facts['seconds']:.1f} s: {facts['done_now']} done now, {facts['kept']} "
+        f"before, {facts['failed']} failed; {facts['entries']} entries in all"
+    )
     accounts = account_for(run, job, samples, plan, collected, failures)
     run.manifest.content["samples"] = {name: one.as_json() for name, one in accounts.items()}
     run.manifest.content["simulated"] = any(sample.simulated for sample in samples.values())
@@ -70,70 +65,124 @@ def skim(run: Run, samples: dict[str, Sample], limit_files: int | None) -> bool:
     return not (failures or plan.failures or plan.copies) and all(one.scale is not None for one in accounts.values())
 
 
-def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
-    """The job of a run's configuration; a sample's fingerprint covers all that its skim depends on."""
-    configuration = run.configuration
-    module = configuration.module("processor").__name__
-    settings = json.dumps({key: value for key, value in configuration.processor.items() if key != "module"})
-    packages = ("processors", module.partition(".")[0])
-    catalogue = run.catalogue
-    fingerprints = {
-        name: fingerprint(
-            module, packages, settings=settings, luminosity=configuration.luminosity, tree=catalogue.tree,
-            weight_branch=catalogue.weight_branch, sample=sample.metadata(),
-        )
-        for name, sample in samples.items()
-    }  # fmt: skip
-    return SkimJob(
-        module,
-        settings,
-        configuration.luminosity,
-        str((run.directory / "skim").resolve()),
-        catalogue.tree,
-        catalogue.weight_branch,
-        {name: sample.metadata() for name, sample in samples.items()},
-        fingerprints,
-    )
+@dataclass
+class Skimming:
+    """The work items of a plan on their way: what they give goes to the sums, the ledger and the skim directory."""
 
+    run: Run
+    job: SkimJob
+    plan: Plan
+    collected: Collected = field(default_factory=Collected)
+    done: int = 0
+    bytes_read: int = 0
+    entries: int = 0
+    seconds: float = 0.0
 
-def process(run: Run, job: SkimJob, plan: Plan) -> tuple[Collected, int]:
-    """Processes the work items that are not done; gives the sums of all done ones and the number done now."""
-    ledger = run.ledger
-    ledger.plan(STAGE, (_entry(item, job) for item in plan.items))
-    remove_others(Path(job.directory), ledger.outputs(STAGE))
-    collected = Collected.from_texts(ledger.sums(STAGE))
-    uuids = {(file.sample, file.path): file.uuid for file in plan.files}
-    due = [
-        WorkItem(e.sample, e.path, uuids[e.sample, e.path], e.start or 0, e.stop or 0, e.parent)
-        for e in ledger.unfinished(STAGE, retry_failed=run.retry_failed)
-    ]
-    floor = run.configuration.retries.smallest_item
-    halves = partial(_halves, floor)
-    done = 0
-    for outcome in run.map("cpu", partial(process_item, job), due, len(due), "skimming", halves=halves):
-        item = outcome.item
+    def __post_init__(self) -> None:
+        self._ledger = self.run.ledger
+        self._directory = Path(self.job.directory)
+        self._staged: list[Skim] = []  # of items that are not committed yet
+        self._parts: set[str] = set()  # of items that were split in this session: the dispatcher has them
+
+    def process(self) -> None:
+        """Processes the work items that are not done."""
+        ledger = self._ledger
+        ledger.plan(STAGE, (self._entry(item) for file in self.plan.files for item in split(file, self._chunk)))
+        for sample in restore(self._directory, ledger):
+            say(f"{sample}: skim files are missing or not as they were written: the sample is skimmed again")
+            ledger.begin_again(STAGE, sample)
+            finish(self._directory, ledger)
+        self.collected = Collected.from_texts(ledger.sums(STAGE))
+        self.kept = ledger.count(STAGE, "done")
+        states = ("planned", "failed") if self.run.retry_failed else ("planned",)
+        kind = Kind(partial(_halves, self.run.configuration.retries.smallest_item), WorkItem.addresses)
+        due = ledger.count(STAGE, *states)
+        try:
+            for outcome in self.run.map(
+                "cpu", partial(process_item, self.job), self._feed(states), due, "skimming", kind=kind,
+                longest=self.run.configuration.retries.longest_item,
+            ):  # fmt: skip
+                self._end(outcome)
+                if ledger.due():
+                    self._commit()
+        except Stopped:
+            self._commit()
+            raise
+        self._commit()
+        self._join()
+        finish(self._directory, ledger)
+
+    def facts(self, samples: dict[str, Sample]) -> dict[str, Any]:
+        """What the manifest says of the stage."""
+        ledger = self._ledger
+        return {
+            "items": ledger.count(STAGE, "done", "failed"),
+            "done_now": self.done,
+            "kept": self.kept,
+            "failed": ledger.count(STAGE, "failed"),
+            "entries": sum(self.collected.entries(name) for name in samples),
+            "entries_now": self.entries,
+            "bytes_read": self.bytes_read,
+            "worker_seconds": round(self.seconds, 3),
+        }
+
+    @property
+    def _chunk(self) -> int:
+        return self.run.configuration.chunk_size
+
+    def _feed(self, states: tuple[str, ...]) -> Iterator[WorkItem]:
+        """The items that are due, from the ledger as they are needed."""
+        files = {(file.sample, file.path): file for file in self.plan.files}
+        for number, entry in enumerate(self._ledger.rows(STAGE, *states), start=1):
+            if entry.key in self._parts:
+                continue
+            file = files[entry.sample, entry.path]
+            start, stop = entry.start or 0, entry.stop or 0
+            yield WorkItem(file.sample, file.path, file.uuid, start, stop, entry.parent, file.replicas)
+            if number % JOIN_INTERVAL == 0:
+                self._commit()
+                self._join()
+
+    def _end(self, outcome: Outcome) -> None:
+        item: WorkItem = outcome.item
         facts: dict[str, Any] = {
-            "attempts": outcome.attempts, "worker": outcome.worker, "seconds": round(outcome.seconds, 4)
+            "attempts": outcome.attempts, "worker": outcome.worker, "host": outcome.host,
+            "seconds": round(outcome.seconds, 4),
         }  # fmt: skip
-        error, output = outcome.error, None
         if outcome.split:
-            ledger.record(STAGE, _entry(item, job, state="split", **facts))
+            self._ledger.record(STAGE, self._entry(item, state="split", **facts))
             for part in outcome.split:
-                ledger.record(STAGE, _entry(part, job))
-            continue
-        if error is None:
-            try:
-                output = collected.add(item, outcome.value)
-            except ValueError as problem:
-                error = str(problem)
-        state = "done" if error is None else "failed"
-        ledger.record(STAGE, _entry(item, job, state=state, error=error, output=output, **facts))
-        done += error is None
-        if ledger.due():
-            ledger.commit(STAGE, collected.changed())
-    ledger.commit(STAGE, collected.changed())
-    remove_others(Path(job.directory), ledger.outputs(STAGE))
-    return collected, done
+                self._parts.add(part.key)
+                self._ledger.record(STAGE, self._entry(part))
+            return
+        self.seconds += outcome.seconds
+        if outcome.error is not None:
+            self._ledger.record(STAGE, self._entry(item, state="failed", error=outcome.error, **facts))
+            return
+        processed: Processed = outcome.value
+        self.collected.add(item.sample, processed.content)
+        self._ledger.record(STAGE, self._entry(item, state="done", **facts), processed.skim)
+        if processed.skim is not None:
+            self._staged.append(processed.skim)
+        self.done += 1
+        self.entries += item.entries
+        self.bytes_read += processed.bytes_read
+
+    def _commit(self) -> None:
+        self._ledger.commit(STAGE, self.collected.changed())
+        publish(self._directory, self._staged)
+        self._staged.clear()
+
+    def _join(self) -> None:
+        # No progress of its own: this is in the middle of the skim's.
+        for problem in join_small(
+            self._directory, self._ledger, lambda function, joins: self.run.map("cpu", function, joins, len(joins), "")
+        ):
+            say(problem)
+
+    def _entry(self, item: WorkItem, **facts: Any) -> Entry:
+        mark = self.job.fingerprints[item.sample]
+        return Entry(item.key, mark, item.sample, item.path, item.start, item.stop, parent=item.parent, **facts)
 
 
 def failures_of(run: Run) -> list[Failure]:
@@ -164,39 +213,6 @@ def account_for(
         return [answers[part] for part in parts]
 
     return {name: account(sample, plan.files, collected, failures, sums) for name, sample in samples.items()}
-
-
-def process_item(job: SkimJob, item: WorkItem, attempt: int) -> dict[str, Any]:  # noqa: ARG001
-    """On a worker: reads one entry range, and gives what the processor makes of it."""
-    from processors.readers import read_root
-
-    metadata = {**job.metadata[item.sample], "dataset": item.sample, "fileuuid": item.uuid}
-    module = importlib.import_module(job.module)
-    branches = module.branches(metadata["role"])
-    events = read_root(item.path, job.tree, branches, item.start, item.stop, metadata)
-    result: dict[str, Any] = _processor(job.module, job.settings, job.luminosity, job.directory).process(events)
-    return result
-
-
-def sum_weights(job: SkimJob, part: tuple[str, int, int | None], attempt: int) -> float:  # noqa: ARG001
-    """On a worker: sum of generator weights of an entry range."""
-    from processors.readers import root_file_facts, sum_branch
-
-    path, start, stop = part
-    last = root_file_facts(path, job.tree, ()).entries if stop is None else stop
-    return sum_branch(path, job.tree, job.weight_branch, start, last)
-
-
-@lru_cache(maxsize=4)
-def _processor(name: str, settings: str, luminosity: float | None, directory: str) -> Any:
-    # One processor serves all items of a worker; settings travel as JSON text because the cache needs a hashable key.
-    module = importlib.import_module(name)
-    return module.build(module.Settings.model_validate_json(settings), luminosity=luminosity, skim_directory=directory)
-
-
-def _entry(item: WorkItem, job: SkimJob, **facts: Any) -> Entry:
-    mark = job.fingerprints[item.sample]
-    return Entry(item.key, mark, item.sample, item.path, item.start, item.stop, parent=item.parent, **facts)
 
 
 def _halves(floor: int, item: WorkItem) -> tuple[WorkItem, WorkItem] | None:

@@ -15,11 +15,12 @@ from analysis.datasets.sources import Resolved, resolve
 from analysis.engine.items import Failure
 from analysis.engine.ledger import Ledger
 from analysis.engine.lock import run_lock
-from analysis.errors import UserError
+from analysis.engine.stopping import Stopped, stop_request
+from analysis.errors import Interrupted, UserError
 from analysis.manifest import Manifest
 from analysis.progress import say
 from analysis.run import Run
-from cluster.opening import open_cluster
+from analysis.run_status import interruption
 from cluster.settings import ClusterSettings
 
 # What the stages write into a run directory, and --fresh removes; nothing else there is ours.
@@ -111,12 +112,19 @@ def _started(request: Request) -> Iterator[Run]:
 @contextmanager
 def _cluster(request: Request, manifest: Manifest) -> Iterator[Run]:
     directory = request.directory
-    with (
-        run_lock(directory),
-        Ledger(directory / "ledger") as ledger,
-        open_cluster(request.cluster, directory / "logs") as cluster,
-    ):
-        yield Run(request.configuration, request.catalogue, directory, manifest, cluster, ledger, request.retry_failed)
+    try:
+        with (
+            run_lock(directory),
+            Ledger(directory / "ledger") as ledger,
+            stop_request() as stop,
+            Run(
+                request.configuration, request.catalogue, directory, manifest, request.cluster, ledger, stop,
+                request.retry_failed,
+            ) as run,
+        ):  # fmt: skip
+            yield run
+    except Stopped as stopped:
+        raise Interrupted(stopped.number, interruption(directory, stopped)) from None
 
 
 def _skim(request: Request, run: Run, resolved: Resolved) -> bool:

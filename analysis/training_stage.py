@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from analysis.engine.attempts import Kind
 from analysis.engine.fingerprint import fingerprint
 from analysis.engine.items import Failure
 from analysis.engine.ledger import Entry
@@ -61,11 +62,14 @@ def _train(run: Run, job: TrainingJob, tasks: Sequence[Any]) -> tuple[list[Failu
     skipped = finished | {e.key for e in ledger.rows(STAGE, "failed") if not run.retry_failed}
     due = [task for task in tasks if task.name not in skipped]  # in the order of the module: the longest first
     done = 0
-    for outcome in run.map("gpu", partial(train_task, job), due, len(due), "training", batches=False):
+    for outcome in run.map("gpu", partial(train_task, job), due, len(due), "training", kind=Kind(batches=False)):
         name = outcome.item.name
         state = "done" if outcome.error is None else "failed"
-        facts = {"attempts": outcome.attempts, "worker": outcome.worker, "seconds": round(outcome.seconds, 3)}
-        ledger.record(STAGE, _entry(name, marks[name], state=state, error=outcome.error, output=name, **facts))
+        facts: dict[str, Any] = {
+            "attempts": outcome.attempts, "worker": outcome.worker, "host": outcome.host,
+            "seconds": round(outcome.seconds, 3),
+        }  # fmt: skip
+        ledger.record(STAGE, _entry(name, marks[name], state=state, error=outcome.error, **facts))
         ledger.commit()
         done += outcome.error is None
     failed = ledger.rows(STAGE, "failed")
@@ -104,7 +108,9 @@ def task_fingerprint(job: TrainingJob, task: Any, skim: str) -> str:
     """What the result of a task depends on."""
     settings = task.settings.model_dump(mode="json") if hasattr(task, "settings") else {}
     own = {key: value for key, value in asdict(task).items() if key != "settings"}
-    return fingerprint(job.module, ("training", job.module.partition(".")[0]), task=own, settings=settings, skim=skim)
+    return fingerprint(
+        (job.module,), ("training", job.module.partition(".")[0]), task=own, settings=settings, skim=skim
+    )
 
 
 def roles_without_events(run: Run) -> list[str]:

@@ -26,13 +26,12 @@ START_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster: its client, its workers per pool, and the pool of each worker's address."""
+    """A running cluster: its client, and the number and memory limit [bytes] of its workers per pool."""
 
     client: Client
     kind: str
     workers: dict[str, int]
     memory: dict[str, int]
-    pool_of: dict[str, str]
 
 
 @contextmanager
@@ -42,7 +41,9 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
     What the workers print goes to one file each in the directory `logs`.
     """
     import dask
-    from distributed import Client, Nanny, Scheduler
+    from distributed import Client, Nanny
+
+    from cluster.scheduler_process import SchedulerProcess
 
     gpus = visible_gpus()
     sizes = {"cpu": _size(settings.pools.cpu, cores()), "gpu": _size(settings.pools.gpu, max(1, len(gpus)))}
@@ -55,27 +56,26 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
         for pool, size in sizes.items()
         for number in range(size)
     }
-    scheduler = {
-        "cls": Scheduler,
-        "options": {"host": LOOPBACK, "port": 0, "dashboard_address": f"{LOOPBACK}:0"},
-    }
-    # The engine counts deaths itself: Dask gives a task back at once when its worker dies.
-    timeouts = {
+    dask_settings = {
+        # Whoever sends the tasks counts deaths: Dask gives a task back at once when its worker dies.
         "distributed.scheduler.allowed-failures": 0,
         "distributed.comm.timeouts.connect": f"{START_TIMEOUT}s",
         "distributed.admin.low-level-log-length": 0,
+        # A worker that takes long to come back on a busy machine is not given up: the pool would shrink for good.
+        "distributed.deploy.lost-worker-timeout": "1h",
+    }
+    listens = {"host": LOOPBACK, "port": 0, "dashboard_address": f"{LOOPBACK}:0"}
+    scheduler = {
+        "cls": SchedulerProcess,
+        "options": {"options": listens, "settings": dask_settings, "log": logs / "scheduler.log"},
     }
     with (
-        dask.config.set(timeouts),
-        _start(specification, scheduler) as cluster,
+        dask.config.set(dask_settings),
+        _ended(_start(specification, scheduler)) as cluster,
         Client(cluster) as client,
     ):
         client.wait_for_workers(sum(sizes.values()), timeout=START_TIMEOUT)
-        pool_of = {
-            address: str(worker["name"]).partition("-")[0]
-            for address, worker in client.scheduler_info(n_workers=-1)["workers"].items()
-        }
-        yield Cluster(client, "local", sizes, memory, pool_of)
+        yield Cluster(client, "local", sizes, memory)
 
 
 def _start(workers: dict[str, Any], scheduler: dict[str, Any]) -> Any:
@@ -89,6 +89,18 @@ def _start(workers: dict[str, Any], scheduler: dict[str, Any]) -> Any:
             if attempt == START_ATTEMPTS:
                 raise
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def _ended(cluster: Any) -> Iterator[Any]:
+    from distributed.core import Status
+
+    try:
+        yield cluster
+    finally:
+        # A scheduler that is gone cannot be asked to end.
+        cluster.shutdown_scheduler = cluster.scheduler.status == Status.running
+        cluster.close()
 
 
 def cores() -> int:

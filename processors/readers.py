@@ -49,6 +49,7 @@ class Chunk:
 
     arrays: Mapping[str, Any]
     metadata: Mapping[str, Any]
+    bytes_read: int = 0
 
     def __getitem__(self, branch: str) -> Any:
         return self.arrays[branch]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Sample:
     xsec: float | None = None
     sumw: float | None = None
     reduction_efficiency: float | None = None
+    replicas: dict[str, list[str]] = field(default_factory=dict)
+    """Other addresses of files, by the first one."""
 
     def metadata(self) -> dict[str, Any]:
         """What the processor is told about the sample."""

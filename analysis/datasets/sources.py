@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,12 +16,18 @@ from analysis.errors import UserError
 SIMULATED = "simulated"
 
 
+Places = Annotated[list[str], Field(min_length=1)]
+
+
 class SourceSample(BaseModel):
     """One sample of a user's YAML source; what is left out comes from the catalogue."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    files: list[str] = Field(min_length=1, description="paths; relative ones start at the YAML file")
+    files: list[str | Places] = Field(
+        min_length=1,
+        description="paths; relative ones start at the YAML file; a list in place of a path: one file, several places",
+    )
     role: str | None = None
     process: str | None = None
     dsid: int | None = None
@@ -150,12 +156,17 @@ def _from_yaml(path: Path, catalogue: Catalogue) -> dict[str, Sample]:
         content: dict[str, Any] = listed.model_dump() if listed is not None else {"process": name}
         content.update({key: value for key, value in given.model_dump(exclude={"files"}).items() if value is not None})
         entry = validate(SampleEntry, content, f"the sample {name} of {path}")
-        files = tuple(one if _absolute(one) else str(path.parent / one) for one in given.files)
-        for one in files:
-            if "://" not in one and not Path(one).exists():
-                raise UserError(f"the sample {name} of {path} lists the file {one}, which does not exist")
-        samples[name] = make_sample(name, entry, files, path.name)
+        places = [_places(one, path.parent) for one in given.files]
+        for one in places:
+            if not any("://" in place or Path(place).exists() for place in one):
+                raise UserError(f"the sample {name} of {path} lists the file {one[0]}, which does not exist")
+        sample = make_sample(name, entry, tuple(one[0] for one in places), path.name)
+        samples[name] = replace(sample, replicas={first: others for first, *others in places if others})
     return samples
+
+
+def _places(given: str | list[str], directory: Path) -> list[str]:
+    return [one if _absolute(one) else str(directory / one) for one in ([given] if isinstance(given, str) else given)]
 
 
 def _absolute(path: str) -> bool:

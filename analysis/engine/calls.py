@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from analysis.engine.faults import is_transient
 
@@ -26,16 +27,29 @@ class Answer:
     value: Any
     error: str | None
     transient: bool
-    worker: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers of a batch, and who gave them; the largest memory that the worker's process ever had [bytes]."""
+
+    answers: list[Answer]
+    address: str
+    worker: str
+    host: str
     peak_memory: int
 
 
-def call_batch(function: Callable[[Any, int], Any], calls: Sequence[Call]) -> list[Answer]:
+def call_batch(function: Callable[[Any, int], Any], calls: Sequence[Call]) -> Answers:
     """Calls `function(argument, attempt)` one after another; an error of one is its answer, and the others go on."""
     from distributed import get_worker
 
-    return [_answer(function, call, get_worker().address) for call in calls]
+    worker = get_worker()
+    answers = [_answer(function, call) for call in calls]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    host = urlsplit(worker.address).hostname or ""
+    return Answers(answers, worker.address, str(worker.name), host, peak)
 
 
 def sentence(problem: BaseException) -> str:
@@ -44,12 +58,11 @@ def sentence(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
 
 
-def _answer(function: Callable[[Any, int], Any], call: Call, worker: str) -> Answer:
+def _answer(function: Callable[[Any, int], Any], call: Call) -> Answer:
     started = time.perf_counter()
     value, error, transient = None, None, False
     try:
         value = function(call.argument, call.attempt)
     except Exception as problem:  # the error is the answer: it is recorded with the item, and the others go on
         error, transient = sentence(problem), is_transient(problem)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Answer(value, error, transient, worker, time.perf_counter() - started, peak)
+    return Answer(value, error, transient, time.perf_counter() - started)

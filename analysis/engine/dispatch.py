@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analysis.engine.calls import Answer, Call, call_batch
+from analysis.engine.attempts import Attempt, Counts, Kind, Outcome, Policy
+from analysis.engine.calls import Answer, Answers, Call, call_batch, sentence
+from analysis.engine.faults import is_transient
+from analysis.engine.stopping import StopRequest
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -21,130 +24,125 @@ QUEUED_PER_WORKER = 2
 # A batch of small items takes about this long, so that what Dask needs for a task does not count [s].
 BATCH_SECONDS = 0.5
 LARGEST_BATCH = 200
-# How often the list of workers is read again [s].
-WORKERS_INTERVAL = 1.0
+# How often the list of workers is read again, and a request to stop is seen [s].
+TICK = 1.0
+# A pool that has no worker for so long will not have one [s].
+LONGEST_WITHOUT_WORKERS = 600.0
+# A scheduler that does not answer for so long is gone [s].
+LONGEST_RECONNECTION = 10.0
 
 
-@dataclass(frozen=True)
-class Policy:
-    """How often what is tried again."""
-
-    attempts: int = 5  # of an item whose error may go away
-    first_pause: float = 0.5  # before the second attempt; doubled for each further one [s]
-    longest_pause: float = 60.0
-    deaths: int = 2  # of workers with the item in their hands, before it is tried alone
-
-    def pause(self, attempts: int) -> float:
-        """The pause after so many attempts [s]."""
-        return min(self.longest_pause, self.first_pause * 2.0 ** (attempts - 1))
-
-
-def indivisible(item: Any) -> None:
-    """For items that cannot be halved."""
+class ClusterLost(Exception):  # noqa: N818  (whether it is an error is for the caller to say)
+    """The scheduler is gone, or all workers of a pool are and stay away. What was on its way is ready to go again."""
 
 
 @dataclass
-class Attempt:
-    """An item on its way: how often it was tried, and how many workers died while they had it."""
+class Flight:
+    """A batch at the scheduler: alone at one worker where `place` names it."""
 
-    item: Any
-    attempts: int = 0
-    deaths: int = 0
-    avoid: str | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The end of an item: done with a value, failed with an error, or `split` into smaller items that follow."""
-
-    item: Any
-    value: Any
-    error: str | None
-    worker: str | None
-    seconds: float
-    peak_memory: int
-    attempts: int
-    split: tuple[Any, ...] = ()
-
-
-@dataclass
-class Counts:
-    """What happened on the way, for the user."""
-
-    retries: int = 0
-    lost_workers: int = 0
-    isolated: int = 0
-    split: int = 0
+    batch: list[Attempt]
+    place: str | None
+    sent: float
 
 
 @dataclass
 class Dispatcher:
     """Calls a function for every item on workers with a tag, and yields each item's end as it comes.
 
-    A transient error is tried again with growing pauses, on another worker where there is one. An item whose worker
-    died twice is tried alone on a worker; if that dies too, its halves are (where `halves` gives None, it fails).
+    A transient error is tried again with growing pauses, on another worker where there is one; any error is, while
+    there are more addresses of the input. An item whose worker died twice is tried alone on a worker; if that dies
+    too, its halves are (where there are none, it fails). `run` may be called again after ClusterLost, with another
+    `client`: it goes on.
     """
 
     client: Client
     function: Callable[..., Any]
     tag: str
     policy: Policy = field(default_factory=Policy)
-    halves: Callable[[Any], tuple[Any, Any] | None] = indivisible
-    batches: bool = True
+    kind: Kind = field(default_factory=Kind)
+    stop: StopRequest = field(default_factory=StopRequest)
     counts: Counts = field(default_factory=Counts)
 
     def __post_init__(self) -> None:
         self._ready: deque[Attempt] = deque()
         self._delayed: list[tuple[float, int, Attempt]] = []
         self._alone: deque[Attempt] = deque()
-        self._flying: dict[Future[Any], tuple[list[Attempt], str | None]] = {}
+        self._flying: dict[Future[Any], Flight] = {}
         self._arrived: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._seconds_per_item = BATCH_SECONDS
         self._workers: list[str] = []
-        self._workers_read = -WORKERS_INTERVAL
+        self._workers_read = -TICK
+        self._workers_seen = 0.0
 
-    def run(self, items: Iterable[Any]) -> Iterator[Outcome]:
-        """Outcomes in the order of arrival; `items` are taken as they are needed."""
-        source = iter(items)
+    def run(self, items: Iterator[Any]) -> Iterator[Outcome]:
+        """Outcomes in the order of arrival; `items` are taken as they are needed. Raises ClusterLost and Stopped."""
+        self._workers_read, self._workers_seen = -TICK, time.monotonic()
         try:
             while True:
                 self._wake()
-                self._submit(source)
+                self._submit(items)
                 if not (self._flying or self._delayed or self._ready or self._alone):
                     return
                 yield from self._receive()
+                yield from self._overdue()
+                self._check()
         finally:
-            self.client.cancel(list(self._flying), force=True)
+            self._recall()
+
+    def _check(self) -> None:
+        self.stop.check()
+        if self.client.status != "running":
+            self._recall()
+            self._await_reconnection()
+        if not self._workers and time.monotonic() - self._workers_seen > LONGEST_WITHOUT_WORKERS:
+            raise ClusterLost(f"no worker with the tag {self.tag} for {LONGEST_WITHOUT_WORKERS:.0f} s")
+
+    def _await_reconnection(self) -> None:
+        """Dask tries to find the scheduler again; what it cannot do in this time it will not do later."""
+        until = time.monotonic() + LONGEST_RECONNECTION
+        while self.client.status == "connecting" and time.monotonic() < until:
+            self.stop.check()
+            time.sleep(0.1)
+        if self.client.status != "running":
+            raise ClusterLost("the scheduler is gone")
+
+    def _recall(self) -> None:
+        """Takes back what has not arrived: it is as ready as before it was sent."""
+        flying, self._flying = self._flying, {}
+        for flight in flying.values():
+            (self._alone if flight.place is not None else self._ready).extend(flight.batch)
+        if flying and self.client.status == "running":
+            self.client.cancel(list(flying), force=True)
 
     def _wake(self) -> None:
         while self._delayed and self._delayed[0][0] <= time.monotonic():
             self._ready.append(heapq.heappop(self._delayed)[2])
 
-    def _submit(self, source: Iterator[Any]) -> None:
+    def _submit(self, items: Iterator[Any]) -> None:
         workers = self._tagged_workers()
         while len(self._flying) < QUEUED_PER_WORKER * len(workers) and not self._isolating():
-            batch = self._next_batch(source)
+            batch = self._next_batch(items)
             if not batch:
                 break
             self._send(batch, None, workers)
         if self._alone and not self._ready and not self._common_flying():
             # One suspect to a worker: whoever dies now, dies of it.
-            idle = [one for one in workers if one not in {place for _, place in self._flying.values()}]
+            idle = [one for one in workers if one not in {flight.place for flight in self._flying.values()}]
             for worker in idle[: len(self._alone)]:
                 self._send([self._alone.popleft()], worker, workers)
 
     def _isolating(self) -> bool:
-        return any(place is not None for _, place in self._flying.values())
+        return any(flight.place is not None for flight in self._flying.values())
 
     def _common_flying(self) -> bool:
-        return any(place is None for _, place in self._flying.values())
+        return any(flight.place is None for flight in self._flying.values())
 
-    def _next_batch(self, source: Iterator[Any]) -> list[Attempt]:
-        size = max(1, min(LARGEST_BATCH, int(BATCH_SECONDS / max(self._seconds_per_item, 1e-6)))) if self.batches else 1
+    def _next_batch(self, items: Iterator[Any]) -> list[Attempt]:
         if self._ready:  # what was in trouble before travels alone
             return [self._ready.popleft()]
-        return [Attempt(item) for item in itertools.islice(source, size)]
+        size = int(BATCH_SECONDS / max(self._seconds_per_item, 1e-6)) if self.kind.batches else 1
+        return [Attempt(item) for item in itertools.islice(items, max(1, min(LARGEST_BATCH, size)))]
 
     def _send(self, batch: list[Attempt], place: str | None, workers: list[str]) -> None:
         others = [one for one in workers if one != batch[0].avoid]
@@ -154,82 +152,133 @@ class Dispatcher:
         elif batch[0].avoid is not None and others:
             where = {"workers": others, "allow_other_workers": True}
         calls = [Call(attempt.item, attempt.attempts) for attempt in batch]
-        future = self.client.submit(
-            call_batch, self.function, calls, resources={self.tag: 1}, pure=False, key=self._key(), **where
-        )
-        self._flying[future] = (batch, place)
+        try:
+            future = self.client.submit(
+                call_batch, self.function, calls, resources={self.tag: 1}, pure=False, key=self._key(), **where
+            )
+        except Exception as problem:
+            if self.client.status == "running":
+                raise
+            (self._ready if place is None else self._alone).extend(batch)
+            raise ClusterLost("the scheduler is gone") from problem
+        self._flying[future] = Flight(batch, place, time.monotonic())
         future.add_done_callback(self._arrived.put)
 
     def _receive(self) -> Iterator[Outcome]:
-        wait = WORKERS_INTERVAL
+        wait = TICK
         if self._delayed:
             wait = max(0.01, min(wait, self._delayed[0][0] - time.monotonic()))
         try:
             future = self._arrived.get(timeout=wait)
         except queue.Empty:
             return
-        batch, place = self._flying.pop(future)
+        if future not in self._flying:  # taken back, or overdue
+            return
+        flight = self._flying.pop(future)
         if future.status == "finished":
-            answers: list[Answer] = future.result()
-            taken = sum(answer.seconds for answer in answers) / len(answers)
+            answers: Answers = future.result()
+            taken = sum(answer.seconds for answer in answers.answers) / len(answers.answers)
             self._seconds_per_item += 0.3 * (taken - self._seconds_per_item)
-            for attempt, answer in zip(batch, answers, strict=True):
-                yield from self._answered(attempt, answer)
-        else:
-            yield from self._lost(batch, place)
-        future.release()
+            for attempt, answer in zip(flight.batch, answers.answers, strict=True):
+                yield from self._answered(attempt, answer, answers)
+        elif future.status == "error":
+            yield from self._failed(flight, future.exception())
+        else:  # cancelled, because the scheduler is gone: nobody's fault
+            (self._ready if flight.place is None else self._alone).extend(flight.batch)
 
-    def _answered(self, attempt: Attempt, answer: Answer) -> Iterator[Outcome]:
+    def _failed(self, flight: Flight, problem: BaseException) -> Iterator[Outcome]:
+        from distributed.scheduler import KilledWorker
+
+        if isinstance(problem, KilledWorker):
+            self.counts.lost_workers += 1
+            yield from self._lost(flight, "workers died of it")
+            return
+        # The worker could not even begin: what is sent to it does not load there.
+        answer = Answer(None, sentence(problem), is_transient(problem), 0.0)
+        for attempt in flight.batch:
+            yield from self._answered(attempt, answer, Answers([answer], "", "", "", 0))
+
+    def _answered(self, attempt: Attempt, answer: Answer, answers: Answers) -> Iterator[Outcome]:
         attempt.attempts += 1
-        if answer.error is not None and answer.transient and attempt.attempts < self.policy.attempts:
+        again = answer.transient and attempt.attempts < self.policy.attempts
+        if answer.error is not None and (again or attempt.attempts < self.kind.addresses(attempt.item)):
             self.counts.retries += 1
-            attempt.avoid = answer.worker
-            due = time.monotonic() + self.policy.pause(attempt.attempts)
-            heapq.heappush(self._delayed, (due, next(self._numbers), attempt))
+            attempt.avoid = answers.address or None
+            pause = self.policy.pause(attempt.attempts) if answer.transient else 0.0
+            heapq.heappush(self._delayed, (time.monotonic() + pause, next(self._numbers), attempt))
             return
         yield Outcome(
             attempt.item,
             answer.value,
             answer.error,
-            answer.worker,
+            answers.worker,
+            answers.host,
             answer.seconds,
-            answer.peak_memory,
+            answers.peak_memory,
             attempt.attempts,
         )
 
-    def _lost(self, batch: list[Attempt], place: str | None) -> Iterator[Outcome]:
+    def _lost(self, flight: Flight, what: str) -> Iterator[Outcome]:
         """Dask does not say which of a dead worker's tasks killed it, so only an item alone is held to account."""
-        self.counts.lost_workers += 1
-        for attempt in batch:
+        for attempt in flight.batch:
             attempt.deaths += 1
-            if place is not None:
-                yield from self._guilty(attempt)
+            if flight.place is not None:
+                yield from self._guilty(attempt, what)
             elif attempt.deaths >= self.policy.deaths:
                 self.counts.isolated += 1
                 self._alone.append(attempt)
             else:
                 self._ready.append(attempt)
 
-    def _guilty(self, attempt: Attempt) -> Iterator[Outcome]:
-        parts = self.halves(attempt.item)
+    def _guilty(self, attempt: Attempt, what: str) -> Iterator[Outcome]:
+        parts = self.kind.halves(attempt.item)
         attempts = attempt.attempts + attempt.deaths
         if parts is None:
-            error = f"{attempt.deaths} workers died of it, the last one alone with it (memory is the usual reason)"
-            yield Outcome(attempt.item, None, error, None, 0.0, 0, attempts)
+            error = f"{attempt.deaths} {what}, the last one alone with it (memory is the usual reason)"
+            yield Outcome(attempt.item, error=error, attempts=attempts)
             return
         self.counts.split += 1
         self._alone.extend(Attempt(part, deaths=attempt.deaths) for part in parts)
-        yield Outcome(attempt.item, None, None, None, 0.0, 0, attempts, split=parts)
+        yield Outcome(attempt.item, attempts=attempts, split=parts)
+
+    def _overdue(self) -> Iterator[Outcome]:
+        """Ends the worker of a batch that takes too long; what waited behind it at that worker is tried again."""
+        longest = self.policy.longest_item
+        if longest is None:
+            return
+        now = time.monotonic()
+        late = {
+            future: flight for future, flight in self._flying.items() if now - flight.sent > longest * len(flight.batch)
+        }
+        if not late:
+            return
+        try:
+            holders = {key: worker for worker, keys in self.client.processing().items() for key in keys}
+        except OSError:  # the connection broke while we asked: `_check` finds out whether for good
+            return
+        for future, flight in late.items():
+            del self._flying[future]
+            self.counts.overdue += 1
+            self.client.cancel([future], force=True)
+            yield from self._lost(flight, f"workers had it for more than {longest:g} s")
+        workers = sorted({holders[future.key] for future in late if future.key in holders})
+        self.client.restart_workers(workers, raise_for_error=False)
 
     def _tagged_workers(self) -> list[str]:
-        if time.monotonic() - self._workers_read >= WORKERS_INTERVAL or not self._workers:
-            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        now = time.monotonic()
+        if (now - self._workers_read >= TICK or not self._workers) and self.client.status == "running":
+            try:
+                workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            except OSError:  # the connection broke while we asked: `_check` finds out whether for good
+                return []
             self._workers = sorted(
                 address
                 for address, facts in workers.items()
                 if facts.get("resources", {}).get(self.tag) and facts.get("status") == "running"
             )
-            self._workers_read = time.monotonic()
+            self._workers_read = now
+            if self._workers:
+                self._workers_seen = now
         return self._workers
 
     def _key(self) -> str:
@@ -237,3 +286,15 @@ class Dispatcher:
             getattr(self.function, "func", None), "__name__", "call"
         )
         return f"{name}-{time.time_ns()}-{next(self._numbers)}"
+
+
+def dispatched(dispatcher: Dispatcher, items: Iterable[Any], reopen: Callable[[Client], Client]) -> Iterator[Outcome]:
+    """Outcomes for all items. When a cluster is lost, `reopen(its client)` gives that of another; the rest goes on."""
+    source = iter(items)
+    while True:
+        try:
+            yield from dispatcher.run(source)
+        except ClusterLost:
+            dispatcher.client = reopen(dispatcher.client)
+        else:
+            return

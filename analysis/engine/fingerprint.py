@@ -13,23 +13,23 @@ from typing import Any
 LENGTH = 16  # hexadecimal digits: 64 bits tell the configurations of any project apart
 
 
-def fingerprint(module: str, packages: tuple[str, ...], **facts: Any) -> str:
-    """A digest of `facts` (JSON values) and of the source of `module` with all it imports from `packages`."""
+def fingerprint(modules: tuple[str, ...], packages: tuple[str, ...], **facts: Any) -> str:
+    """A digest of `facts` (JSON values) and of the source of `modules` with all they import from `packages`."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-    for name, text in source_files(module, packages):
+    for name, text in source_files(modules, packages):
         digest.update(name.encode() + b"\0" + hashlib.sha256(text).digest())
     return digest.hexdigest()[:LENGTH]
 
 
 @lru_cache(maxsize=32)
-def source_files(module: str, packages: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
-    """Name and source of a module and of the modules it imports, directly or not, that belong to `packages`."""
+def source_files(modules: tuple[str, ...], packages: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    """Name and source of modules and of the modules they import, directly or not, that belong to `packages`."""
     found: dict[str, bytes] = {}
-    waiting = [module]
+    waiting = list(modules)
     while waiting:
         name = waiting.pop()
         path = _origin(name)
-        if name in found or path is None or (name != module and name.partition(".")[0] not in packages):
+        if name in found or path is None or (name not in modules and name.partition(".")[0] not in packages):
             continue
         found[name] = path.read_bytes()
         waiting += _imported(found[name], name, is_package=path.name == "__init__.py")

@@ -12,7 +12,8 @@ def stamp(path: str) -> str:
     """
     if "://" not in path:
         status = Path(path).stat()
-        return f"{status.st_size}:{status.st_mtime_ns}"
+        # The time of change too: a copy that keeps times (rsync -t) may bring another content of the same size.
+        return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
     import fsspec
 
     system, inner = fsspec.core.url_to_fs(path)

@@ -12,6 +12,7 @@ class InputFile:
 
     sample: str
     path: str
+    replicas: tuple[str, ...] = ()  # other addresses of the same file
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class OpenedFile:
     uuid: str
     entries: int
     size: int
+    replicas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,15 @@ class WorkItem:
     start: int
     stop: int
     parent: str | None = None
+    replicas: tuple[str, ...] = ()
+
+    def addresses(self) -> int:
+        """At how many addresses the file is."""
+        return 1 + len(self.replicas)
+
+    def address(self, attempt: int) -> str:
+        """Where an attempt reads: each address in turn."""
+        return (self.path, *self.replicas)[attempt % self.addresses()]
 
     @property
     def key(self) -> str:

@@ -1,35 +1,45 @@
-"""The state of every file, work item and training task, in one small database in the run directory.
+"""The state of every file, work item, training task and skim file, in one small database in the run directory.
 
 SQLite with batched commits: a million items are rows, not files, and need a few thousand synchronisations. What an item
-added to the sums is committed together with its state, so that after a kill at any moment the sums are those of exactly
-the items that are done.
+added to the sums, and the file it wrote, are committed together with its state, so that after a kill at any moment they
+are those of exactly the items that are done. Nothing here grows in memory with the number of items.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 NAME = "ledger.sqlite"
 # A kill loses at most this much finished work [s].
 COMMIT_INTERVAL = 2.0
+# Rows that are read at a time.
+PAGE = 1000
+# Someone who reads the ledger of a running run may hold it for a moment [s].
+TIMEOUT = 30.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
   path TEXT PRIMARY KEY, stamp TEXT NOT NULL, uuid TEXT NOT NULL, entries INTEGER NOT NULL, size INTEGER NOT NULL
-);
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
   stage TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, sample TEXT NOT NULL, path TEXT NOT NULL,
   start INTEGER, stop INTEGER, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, error TEXT, worker TEXT,
-  seconds REAL, output TEXT, parent TEXT, PRIMARY KEY (stage, key)
+  host TEXT, seconds REAL, parent TEXT, PRIMARY KEY (stage, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS skims (
+  name TEXT PRIMARY KEY, sample TEXT NOT NULL, staged TEXT NOT NULL, bytes INTEGER NOT NULL, rows INTEGER NOT NULL,
+  part_of TEXT
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS skims_of_sample ON skims (sample, part_of);
 CREATE TABLE IF NOT EXISTS sums (
   stage TEXT NOT NULL, sample TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (stage, sample)
 ) WITHOUT ROWID;
@@ -54,9 +64,20 @@ class Entry:
     attempts: int = 0
     error: str | None = None
     worker: str | None = None
+    host: str | None = None
     seconds: float | None = None
-    output: str | None = None
     parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skim:
+    """A skim file by its name below skim/: where a worker wrote it (also below skim/), its bytes and rows."""
+
+    name: str
+    sample: str
+    staged: str
+    bytes: int
+    rows: int
 
 
 class Ledger:
@@ -64,9 +85,8 @@ class Ledger:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(directory / NAME, isolation_level=None)
+        self._database = sqlite3.connect(directory / NAME, isolation_level=None, timeout=TIMEOUT)
         self._database.executescript(_SCHEMA)
-        self._database.execute("PRAGMA synchronous = NORMAL")
         self._open = False
         self._committed = time.monotonic()
 
@@ -100,61 +120,63 @@ class Ledger:
         """Makes `entries` the plan of a stage.
 
         A row that is planned again with the same fingerprint keeps its state; all others start as planned, and rows of
-        an earlier plan go. Sums that hold anything but done rows of a sample are dropped with the states of its rows:
-        what was added cannot be taken out again.
+        an earlier plan go. A sample of which a done row is not wanted any more starts again: what the row added to the
+        sums cannot be taken out.
         """
         self.commit()
         database = self._database
-        database.execute("BEGIN")
-        database.execute("CREATE TEMP TABLE IF NOT EXISTS wanted AS SELECT * FROM items WHERE 0")
-        database.execute("DELETE FROM wanted")
-        database.executemany(
-            "INSERT INTO wanted (stage, key, fingerprint, sample, path, start, stop, state, attempts) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, 'planned', 0)",
-            ((stage, e.key, e.fingerprint, e.sample, e.path, e.start, e.stop) for e in entries),
-        )
-        database.execute("CREATE INDEX IF NOT EXISTS temp.wanted_key ON wanted (key)")
-        kept = (
-            "EXISTS (SELECT 1 FROM wanted w WHERE w.key = coalesce(items.parent, items.key) "
-            "AND w.fingerprint = items.fingerprint)"
-        )
-        stale = database.execute(
-            f"SELECT DISTINCT sample FROM items WHERE stage = ? AND state = 'done' AND NOT {kept}", (stage,)
-        ).fetchall()
-        if self._has_sums(stage):
-            database.executemany("DELETE FROM items WHERE stage = ? AND sample = ?", ((stage, *one) for one in stale))
-            database.executemany("DELETE FROM sums WHERE stage = ? AND sample = ?", ((stage, *one) for one in stale))
-        database.execute(f"DELETE FROM items WHERE stage = ? AND NOT {kept}", (stage,))
-        database.execute("INSERT OR IGNORE INTO items SELECT * FROM wanted")
-        database.execute("COMMIT")
+        with self._transaction():
+            database.execute("CREATE TEMP TABLE wanted AS SELECT * FROM items WHERE 0")
+            database.executemany(
+                f"INSERT INTO wanted (stage, {_COLUMNS}) VALUES (?{', ?' * len(_NAMES)})",
+                ((stage, *astuple(entry)) for entry in entries),
+            )
+            database.execute("CREATE INDEX temp.wanted_key ON wanted (key)")
+            kept = (
+                "EXISTS (SELECT 1 FROM wanted w WHERE w.key = coalesce(items.parent, items.key) "
+                "AND w.fingerprint = items.fingerprint)"
+            )
+            stale = database.execute(
+                f"SELECT DISTINCT sample FROM items JOIN sums USING (stage, sample) "
+                f"WHERE stage = ? AND state = 'done' AND NOT {kept}",
+                (stage,),
+            ).fetchall()
+            for (sample,) in stale:
+                self._forget(stage, sample)
+            database.execute(f"DELETE FROM items WHERE stage = ? AND NOT {kept}", (stage,))
+            database.execute("INSERT OR IGNORE INTO items SELECT * FROM wanted")
+            database.execute("DROP TABLE wanted")
 
-    def unfinished(self, stage: str, *, retry_failed: bool) -> list[Entry]:
-        """The planned rows of a stage, and the failed ones where they are to be tried again, in order of the files."""
-        states = ("planned", "failed" if retry_failed else "planned")
-        where = "stage = ? AND state IN (?, ?) ORDER BY sample, path, start, key"
-        return [
-            _entry(row)
-            for row in self._database.execute(f"SELECT {_COLUMNS} FROM items WHERE {where}", (stage, *states))
-        ]
+    def begin_again(self, stage: str, sample: str) -> None:
+        """Everything of a sample is planned again: what it had is lost."""
+        self.commit()
+        with self._transaction():
+            whose = "stage = ? AND sample = ?"
+            self._database.execute(f"DELETE FROM items WHERE {whose} AND parent NOT NULL", (stage, sample))
+            self._database.execute(
+                "UPDATE items SET state = 'planned', attempts = 0, error = NULL, worker = NULL, host = NULL, "
+                f"seconds = NULL WHERE {whose}",
+                (stage, sample),
+            )
+            self._database.execute("DELETE FROM skims WHERE sample = ?", (sample,))
+            self._database.execute("DELETE FROM sums WHERE stage = ? AND sample = ?", (stage, sample))
 
-    def record(self, stage: str, entry: Entry) -> None:
-        """Records the end of a row; it is safe after the next commit."""
+    def record(self, stage: str, entry: Entry, skim: Skim | None = None) -> None:
+        """Records the end of a row, and the file it wrote; safe after the next commit."""
         self._begin()
         self._database.execute(
-            "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (stage, entry.key, entry.fingerprint, entry.sample, entry.path, entry.start, entry.stop, entry.state,
-             entry.attempts, entry.error, entry.worker, entry.seconds, entry.output, entry.parent),
-        )  # fmt: skip
-
-    def set_output(self, stage: str, outputs: dict[str, str]) -> None:
-        """Renames outputs of done rows (old name to new name) in one transaction."""
-        self.commit()
-        self._database.execute("BEGIN")
-        self._database.executemany(
-            "UPDATE items SET output = ? WHERE stage = ? AND output = ?",
-            ((new, stage, old) for old, new in outputs.items()),
+            f"INSERT OR REPLACE INTO items (stage, {_COLUMNS}) VALUES (?{', ?' * len(_NAMES)})",
+            (stage, *astuple(entry)),
         )
-        self._database.execute("COMMIT")
+        if skim is not None:
+            self._database.execute("INSERT OR REPLACE INTO skims VALUES (?, ?, ?, ?, ?, NULL)", astuple(skim))
+
+    def record_joined(self, names: Iterable[str], joined: Skim) -> None:
+        """From now on the rows of the skims `names` are in the file `joined`."""
+        self.commit()
+        with self._transaction():
+            self._database.executemany("UPDATE skims SET part_of = ? WHERE name = ?", ((joined.name, n) for n in names))
+            self._database.execute("INSERT OR REPLACE INTO skims VALUES (?, ?, ?, ?, ?, NULL)", astuple(joined))
 
     def due(self) -> bool:
         """Whether it is time to commit."""
@@ -174,44 +196,73 @@ class Ledger:
         """The committed sums of a stage, per sample, as JSON text."""
         return dict(self._database.execute("SELECT sample, content FROM sums WHERE stage = ?", (stage,)))
 
-    def rows(self, stage: str, state: str | None = None) -> Iterator[Entry]:
-        """Rows of a stage, of one state where given."""
-        where = "stage = ?" + ("" if state is None else " AND state = ?") + " ORDER BY sample, path, start, key"
-        arguments = (stage,) if state is None else (stage, state)
-        for row in self._database.execute(f"SELECT {_COLUMNS} FROM items WHERE {where}", arguments):
-            yield _entry(row)
+    def count(self, stage: str, *states: str) -> int:
+        """How many rows of a stage are in one of the states."""
+        query = f"SELECT count(*) FROM items WHERE stage = ? AND state IN ({', '.join('?' * len(states))})"
+        return int(self._database.execute(query, (stage, *states)).fetchone()[0])
 
-    def outputs(self, stage: str) -> set[str]:
-        """What the done rows of a stage have written."""
-        query = "SELECT DISTINCT output FROM items WHERE stage = ? AND state = 'done' AND output IS NOT NULL"
-        return {row[0] for row in self._database.execute(query, (stage,))}
+    def rows(self, stage: str, *states: str) -> Iterator[Entry]:
+        """Rows of a stage in one of the states, in order of their keys; rows may change while this goes on."""
+        query = (
+            f"SELECT {_COLUMNS} FROM items WHERE stage = ? AND key > ? AND state IN ({', '.join('?' * len(states))}) "
+            f"ORDER BY key LIMIT {PAGE}"
+        )
+        last = ""
+        while page := self._database.execute(query, (stage, last, *states)).fetchall():
+            yield from (Entry(*row) for row in page)
+            last = page[-1][0]
 
-    def _has_sums(self, stage: str) -> bool:
-        return self._database.execute("SELECT 1 FROM sums WHERE stage = ? LIMIT 1", (stage,)).fetchone() is not None
+    def skims(self, sample: str) -> list[Skim]:
+        """The valid skim files of a sample, by name."""
+        query = "SELECT name, sample, staged, bytes, rows FROM skims WHERE sample = ? AND part_of IS NULL ORDER BY name"
+        return [Skim(*row) for row in self._database.execute(query, (sample,))]
+
+    def samples_with_skims(self) -> list[str]:
+        """The samples that have valid skim files."""
+        return [row[0] for row in self._database.execute("SELECT DISTINCT sample FROM skims ORDER BY sample")]
+
+    def _forget(self, stage: str, sample: str) -> None:
+        for statement in ("DELETE FROM items WHERE stage = ? AND sample = ?",
+                          "DELETE FROM sums WHERE stage = ? AND sample = ?"):  # fmt: skip
+            self._database.execute(statement, (stage, sample))
+        self._database.execute("DELETE FROM skims WHERE sample = ?", (sample,))
 
     def _begin(self) -> None:
         if not self._open:
             self._database.execute("BEGIN")
             self._open = True
 
-
-_COLUMNS = "key, fingerprint, sample, path, start, stop, state, attempts, error, worker, seconds, output, parent"
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    return Entry(*row)
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
 
 
 def read_ledger(directory: Path) -> tuple[dict[tuple[str, str], Counter[str]], list[tuple[str, Entry]]]:
-    """States counted per (stage, sample), and the failed rows with their stage; empty where there is no ledger."""
-    if not (directory / NAME).is_file():
+    """States counted per (stage, sample), and the failed rows with their stage; empty where there is no ledger.
+
+    A run may be writing, or have been killed in the middle of a commit, which is then taken back.
+    """
+    path = directory / NAME
+    if not path.is_file():
         return {}, []
     counts: dict[tuple[str, str], Counter[str]] = {}
-    with closing(sqlite3.connect(f"file:{directory / NAME}?mode=ro", uri=True)) as database:
+    # Taking back a commit writes; a reader who must not write can see everything else.
+    mode = "rw" if os.access(path, os.W_OK) and os.access(directory, os.W_OK) else "ro"
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=TIMEOUT)) as database:
         query = "SELECT stage, sample, state, count(*) FROM items GROUP BY stage, sample, state"
         for stage, sample, state, number in database.execute(query):
             counts.setdefault((stage, sample), Counter())[state] = number
         failed = database.execute(
-            f"SELECT stage, {_COLUMNS} FROM items WHERE state = 'failed' ORDER BY sample, path, start"
+            f"SELECT stage, {_COLUMNS} FROM items WHERE state = 'failed' ORDER BY stage, sample, path, start"
         )
-        return counts, [(row[0], _entry(row[1:])) for row in failed]
+        return counts, [(row[0], Entry(*row[1:])) for row in failed]
+
+
+_NAMES = tuple(field.name for field in fields(Entry))
+_COLUMNS = ", ".join(_NAMES)

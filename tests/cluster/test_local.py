@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from analysis.engine.feeding import feed
+
 from cluster.local import LOOPBACK, Cluster
 from cluster.opening import open_cluster
 from cluster.settings import ClusterSettings

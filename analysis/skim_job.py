@@ -1,0 +1,117 @@
+"""What a worker does with a work item of the skim, and what identifies its result."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from analysis.datasets.samples import Sample
+from analysis.engine.fingerprint import fingerprint
+from analysis.engine.items import WorkItem
+from analysis.engine.ledger import Skim
+from analysis.run import Run
+from analysis.skim_files import staged_name
+
+
+@dataclass(frozen=True)
+class SkimJob:
+    """What all work items of a run share; travels with each call to a worker."""
+
+    module: str
+    settings: str
+    luminosity: float | None
+    directory: str
+    tree: str
+    weight_branch: str
+    metadata: dict[str, dict[str, Any]]
+    fingerprints: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What a work item gives: the processor's accumulator of its sample, the skim it wrote, and the bytes it read."""
+
+    content: dict[str, Any]
+    skim: Skim | None
+    bytes_read: int
+
+
+def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
+    """The job of a run's configuration; a sample's fingerprint covers all that its skim depends on."""
+    configuration, catalogue = run.configuration, run.catalogue
+    module = configuration.module("processor").__name__
+    settings = json.dumps({key: value for key, value in configuration.processor.items() if key != "module"})
+    packages = ("processors", module.partition(".")[0])
+    fingerprints = {
+        name: fingerprint(
+            (module, "processors.readers"), packages, settings=settings, luminosity=configuration.luminosity,
+            tree=catalogue.tree, weight_branch=catalogue.weight_branch, sample=sample.metadata(),
+        )
+        for name, sample in samples.items()
+    }  # fmt: skip
+    return SkimJob(
+        module,
+        settings,
+        configuration.luminosity,
+        str((run.directory / "skim").resolve()),
+        catalogue.tree,
+        catalogue.weight_branch,
+        {name: sample.metadata() for name, sample in samples.items()},
+        fingerprints,
+    )
+
+
+def process_item(job: SkimJob, item: WorkItem, attempt: int) -> Processed:
+    """On a worker: reads one entry range, and gives what the processor makes of it.
+
+    Raises ValueError where the file is not the one that was planned, or the processor saw other entries than these.
+    """
+    from processors.readers import read_root
+
+    mark = job.fingerprints[item.sample]
+    metadata = {**job.metadata[item.sample], "dataset": item.sample, "fileuuid": item.uuid}
+    module = importlib.import_module(job.module)
+    address = item.address(attempt)
+    events = read_root(address, job.tree, module.branches(metadata["role"]), item.start, item.stop, metadata)
+    if events.metadata["fileuuid"] != item.uuid:
+        raise ValueError(f"{address} is not the file that was planned: its uuid is {events.metadata['fileuuid']}")
+    staged = Path(job.directory) / staged_name(mark, "")
+    result = _processor(job.module, job.settings, job.luminosity, str(staged)).process(events)
+    content = _checked(item, result)
+    return Processed(content, _skim(job, item, content.pop("skims"), mark), events.bytes_read)
+
+
+def sum_weights(job: SkimJob, part: tuple[str, int, int | None], attempt: int) -> float:  # noqa: ARG001
+    """On a worker: sum of generator weights of an entry range."""
+    from processors.readers import root_file_facts, sum_branch
+
+    path, start, stop = part
+    last = root_file_facts(path, job.tree, ()).entries if stop is None else stop
+    return sum_branch(path, job.tree, job.weight_branch, start, last)
+
+
+def _checked(item: WorkItem, result: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] | None = result.get(item.sample)
+    if content is None or len(result) > 1 or content["entries"] != item.entries:
+        seen = {name: part["entries"] for name, part in result.items()}
+        raise ValueError(f"expected {item.entries} entries of {item.sample}, the processor saw {seen}")
+    return content
+
+
+def _skim(job: SkimJob, item: WorkItem, records: list[dict[str, Any]], mark: str) -> Skim | None:
+    if not records:
+        return None
+    (record,) = records
+    staged = staged_name(mark, record["file"])
+    return Skim(record["file"], item.sample, staged, (Path(job.directory) / staged).stat().st_size, record["rows"])
+
+
+@lru_cache(maxsize=64)
+def _processor(name: str, settings: str, luminosity: float | None, directory: str) -> Any:
+    # One processor serves all items of a sample; settings travel as JSON text because the cache needs a hashable key.
+    module = importlib.import_module(name)
+    return module.build(module.Settings.model_validate_json(settings), luminosity=luminosity, skim_directory=directory)
