@@ -50,7 +50,12 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
         file = outcome.item.file
         if outcome.error is not None:
-            failures.append(Failure("plan", file.sample, file.path, None, None, outcome.error))
+            failures.append(
+                Failure(
+                    "plan", file.sample, file.path, None, None, outcome.error,
+                    outcome.attempts, outcome.worker, outcome.host,
+                )
+            )  # fmt: skip
             continue
         found: Opened = outcome.value
         opened.append(found.file)

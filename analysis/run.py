@@ -13,10 +13,11 @@ from analysis.datasets.catalogue import Catalogue
 from analysis.engine.attempts import Counts, Kind, Outcome
 from analysis.engine.dispatch import Dispatcher, dispatched
 from analysis.engine.ledger import Ledger
+from analysis.engine.lock import RunLock
 from analysis.engine.stopping import StopRequest
 from analysis.errors import UserError
 from analysis.manifest import Manifest
-from analysis.progress import follow, say
+from analysis.progress import announce_dashboard, follow, say
 from cluster.local import Cluster
 from cluster.opening import open_cluster
 from cluster.settings import TAGS, ClusterSettings
@@ -53,6 +54,7 @@ class Run:
     cluster_settings: ClusterSettings
     ledger: Ledger
     stop: StopRequest
+    lock: RunLock
     retry_failed: bool = False
     figures: dict[str, Figures] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
@@ -96,6 +98,7 @@ class Run:
             with self.stop.heeded():
                 outcomes = dispatched(dispatcher, arguments, self._reopen)
                 for outcome in follow(outcomes, total, what) if what else outcomes:
+                    self.lock.confirm()
                     self._note(pool, outcome)
                     yield outcome
         finally:
@@ -139,6 +142,7 @@ class Run:
         with self.stop.heeded():
             self._cluster = self._stack.enter_context(open_cluster(self.cluster_settings, self.directory / "logs"))
             self.stop.check()
+        announce_dashboard(self._cluster.client)
 
     def _reopen(self, lost: Client) -> Client:
         if self.cluster.client is not lost:  # whoever noticed first has done it

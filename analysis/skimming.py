@@ -187,7 +187,10 @@ class Skimming:
 
 def failures_of(run: Run) -> list[Failure]:
     """The failed items of the ledger."""
-    return [Failure(STAGE, e.sample, e.path, e.start, e.stop, str(e.error)) for e in run.ledger.rows(STAGE, "failed")]
+    return [
+        Failure(STAGE, e.sample, e.path, e.start, e.stop, str(e.error), e.attempts, e.worker, e.host)
+        for e in run.ledger.rows(STAGE, "failed")
+    ]
 
 
 def check_entries(plan: Plan, collected: Collected, failures: list[Failure]) -> None:

@@ -73,7 +73,7 @@ def _train(run: Run, job: TrainingJob, tasks: Sequence[Any]) -> tuple[list[Failu
         ledger.commit()
         done += outcome.error is None
     failed = ledger.rows(STAGE, "failed")
-    return [Failure(STAGE, e.key, e.path, None, None, str(e.error)) for e in failed], done
+    return [Failure(STAGE, e.key, e.path, None, None, str(e.error), e.attempts, e.worker, e.host) for e in failed], done
 
 
 def train_task(job: TrainingJob, task: Any, attempt: int) -> dict[str, Any]:  # noqa: ARG001  (seeds are the task's)

@@ -62,6 +62,11 @@ class Holder:
         """What tells this holding from every other one."""
         return self.holding or f"{self.host}-{self.pid}-{self.born:.0f}"
 
+    @property
+    def is_this_process(self) -> bool:
+        """Whether it is this very process."""
+        return self.pid == os.getpid() and self.host == socket.gethostname()
+
     def __str__(self) -> str:
         return f"process {self.pid or 'unknown'} on {self.host}"
 
