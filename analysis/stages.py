@@ -17,6 +17,7 @@ from analysis.engine.ledger import Ledger
 from analysis.engine.lock import run_lock
 from analysis.engine.stopping import Stopped, stop_request
 from analysis.errors import Interrupted, UserError
+from analysis.files import remove_temporaries
 from analysis.manifest import Manifest
 from analysis.progress import console, on_terminal, say
 from analysis.run import Run
@@ -113,16 +114,18 @@ def _started(request: Request) -> Iterator[Run]:
 def _cluster(request: Request, manifest: Manifest) -> Iterator[Run]:
     directory = request.directory
     try:
-        with (
-            run_lock(directory) as lock,
-            Ledger(directory / "ledger") as ledger,
-            stop_request() as stop,
-            Run(
-                request.configuration, request.catalogue, directory, manifest, request.cluster, ledger, stop, lock,
-                request.retry_failed,
-            ) as run,
-        ):  # fmt: skip
-            yield run
+        with run_lock(directory) as lock:
+            for one in (directory, directory / "plots"):
+                remove_temporaries(one)
+            with (
+                Ledger(directory / "ledger") as ledger,
+                stop_request() as stop,
+                Run(
+                    request.configuration, request.catalogue, directory, manifest, request.cluster, ledger, stop,
+                    lock, request.retry_failed,
+                ) as run,
+            ):  # fmt: skip
+                yield run
     except Stopped as stopped:
         raise Interrupted(stopped.number, interruption(directory, stopped)) from None
 

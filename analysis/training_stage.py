@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from analysis.run import Run
 from analysis.skim_files import skim_paths
 
 STAGE = "train"
+STAGED = ".staged"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def _train(run: Run, job: TrainingJob, tasks: Sequence[Any]) -> tuple[list[Failu
     done = 0
     for outcome in run.map("gpu", partial(train_task, job), due, len(due), "training", kind=Kind(batches=False)):
         name = outcome.item.name
+        if outcome.error is None:
+            _publish(Path(job.directory), outcome.value, name)
         state = "done" if outcome.error is None else "failed"
         facts: dict[str, Any] = {
             "attempts": outcome.attempts, "worker": outcome.worker, "host": outcome.host,
@@ -72,15 +76,19 @@ def _train(run: Run, job: TrainingJob, tasks: Sequence[Any]) -> tuple[list[Failu
         ledger.record(STAGE, _entry(name, marks[name], state=state, error=outcome.error, **facts))
         ledger.commit()
         done += outcome.error is None
+    shutil.rmtree(Path(job.directory) / STAGED, ignore_errors=True)
     failed = ledger.rows(STAGE, "failed")
     return [Failure(STAGE, e.key, e.path, None, None, str(e.error), e.attempts, e.worker, e.host) for e in failed], done
 
 
-def train_task(job: TrainingJob, task: Any, attempt: int) -> dict[str, Any]:  # noqa: ARG001  (seeds are the task's)
-    """Runs one task on a worker, from an empty directory of its own."""
-    shutil.rmtree(Path(job.directory) / task.name, ignore_errors=True)
-    result: dict[str, Any] = importlib.import_module(job.module).run(task, job.samples, job.directory)
-    return result
+def train_task(job: TrainingJob, task: Any, attempt: int) -> str:  # noqa: ARG001  (seeds are the task's)
+    """Runs one task on a worker, in a directory of its own below models/, and gives that directory's name.
+
+    A worker of an earlier run that did not notice its end, at the same task, has another.
+    """
+    staged = f"{STAGED}/{task.name}-{secrets.token_hex(8)}"
+    importlib.import_module(job.module).run(task, job.samples, str(Path(job.directory) / staged))
+    return f"{staged}/{task.name}"
 
 
 def training_samples(run: Run) -> tuple[Any, ...]:
@@ -125,6 +133,12 @@ def roles_without_events(run: Run) -> list[str]:
 
 def _entry(name: str, mark: str, **facts: Any) -> Entry:
     return Entry(name, mark, name, f"models/{name}", **facts)
+
+
+def _publish(directory: Path, staged: str, name: str) -> None:
+    shutil.rmtree(directory / name, ignore_errors=True)
+    (directory / staged).replace(directory / name)
+    (directory / staged).parent.rmdir()
 
 
 def _remove_others(directory: Path, finished: set[str]) -> None:

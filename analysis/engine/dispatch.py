@@ -70,6 +70,7 @@ class Dispatcher:
         self._flying: dict[Future[Any], Flight] = {}
         self._arrived: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._numbers = itertools.count()
+        self._exhausted = False
         self._seconds_per_item = BATCH_SECONDS
         self._workers: list[str] = []
         self._workers_read = -TICK
@@ -82,7 +83,7 @@ class Dispatcher:
             while True:
                 self._wake()
                 self._submit(items)
-                if not (self._flying or self._delayed or self._ready or self._alone):
+                if self._exhausted and not (self._flying or self._delayed or self._ready or self._alone):
                     return
                 yield from self._receive()
                 yield from self._overdue()
@@ -124,6 +125,7 @@ class Dispatcher:
         while len(self._flying) < QUEUED_PER_WORKER * len(workers) and not self._isolating():
             batch = self._next_batch(items)
             if not batch:
+                self._exhausted = True
                 break
             self._send(batch, None, workers)
         if self._alone and not self._ready and not self._common_flying():

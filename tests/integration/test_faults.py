@@ -1,4 +1,4 @@
-"""Workers and drivers killed at random (seeded) moments: what is left resumes to the numbers of an undisturbed run."""
+"""Workers, schedulers and drivers killed at random (seeded) moments: in the end the numbers of an undisturbed run."""
 
 import itertools
 import json
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -45,12 +46,20 @@ def running(verb: str, *options: str | Path, cwd: Path) -> Iterator[subprocess.P
             process.wait()
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def victims_of(process: subprocess.Popen[str]) -> dict[str, list[psutil.Process]]:
+    """The processes of a run by their part in it."""
+    victims: dict[str, list[psutil.Process]] = {"driver": [], "scheduler": [], "worker": []}
     try:
-        children = psutil.Process(process.pid).children(recursive=True)
-        return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
-    except psutil.NoSuchProcess:
-        return []
+        driver = psutil.Process(process.pid)
+        victims["driver"].append(driver)
+        for child in driver.children(recursive=True):
+            command = " ".join(child.cmdline())
+            part = "worker" if "spawn_main" in command else "scheduler" if "scheduler_process" in command else None
+            if part is not None:
+                victims[part].append(child)
+    except psutil.NoSuchProcess:  # it ended while we looked
+        pass
+    return victims
 
 
 def disturb(
@@ -62,19 +71,20 @@ def disturb(
         with running(verb, *options, cwd=cwd) as process:
             while process.poll() is None and done < kills:
                 time.sleep(chance.uniform(0.2, 3.0))
-                workers = workers_of(process)
-                if process.poll() is not None or len(workers) < 2:
+                victims = victims_of(process)
+                if process.poll() is not None or len(victims["worker"]) < 2:
                     continue
-                victim = chance.choice(["driver", "worker", "worker"])
-                pid = process.pid if victim == "driver" else chance.choice(workers).pid
-                os.kill(pid, signal.SIGKILL)
+                part = chance.choice(["driver", "driver", "scheduler", "worker", "worker", "worker"])
+                if not victims[part]:
+                    continue
+                os.kill(chance.choice(victims[part]).pid, signal.SIGKILL)
                 done += 1
                 tally.kills += 1
-                tally.by_victim[victim] = tally.by_victim.get(victim, 0) + 1
-                if victim == "driver":
+                tally.by_victim[part] = tally.by_victim.get(part, 0) + 1
+                if part == "driver":
                     process.wait()
-                    _, alive = psutil.wait_procs(workers, timeout=60)
-                    assert not alive, "workers outlive their driver"
+                    _, alive = psutil.wait_procs([*victims["worker"], *victims["scheduler"]], timeout=60)
+                    assert not alive, "what the driver started outlives it"
             if process.returncode != -signal.SIGKILL:
                 return process.wait()
             tally.resumes += 1
@@ -98,8 +108,16 @@ def differences(output: Path, reference: Path) -> int:
         if repr(rows(output / "skim" / sample)) != repr(rows(reference / "skim" / sample)):  # repr: NaN equals NaN
             print(f"the skim of {sample} differs")
             found += 1
-    temporary = [path for path in output.rglob(".*") if path.is_file()]
-    print(f"temporary files: {temporary}")
+    bins = [json.loads((one / "histograms.json").read_text()) for one in (output, reference)]
+    for sample in NAMES:
+        mine, theirs = (np.asarray(one[sample]["m4l"]["storage"]["values"]) for one in bins)
+        scale = max(1.0, float(np.abs(theirs).sum()))
+        if not np.allclose(mine, theirs, rtol=0, atol=1e-12 * scale):
+            print(f"the histogram of {sample} differs")
+            found += 1
+    temporary = list(output.rglob(".*"))
+    if temporary:
+        print(f"temporary files: {temporary}")
     return found + len(temporary)
 
 
