@@ -35,6 +35,8 @@ STALE = 120.0
 _LENGTH = 512
 # How long a content that is no JSON may still be one that is being written [s].
 _HALF_WRITTEN = 1.0
+# How old an empty file may be before nobody is about to write it (only made where there are no hard links) [s].
+_EMPTY = 5.0
 _NO_FLOCK = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 # Others may take the directory and give it back between any two steps of ours; nobody does so this often in a row.
@@ -185,10 +187,7 @@ def _publish(path: Path, *, instead: bool = False) -> tuple[int, Holder] | None:
         os.close(file)
         if instead or problem.errno not in _NO_HARD_LINKS:
             raise
-        try:
-            return _written(path, holder)
-        except FileExistsError:
-            return None
+        return _made_in_place(path, holder)
     finally:
         temporary.unlink(missing_ok=True)
     os.close(file)
@@ -205,6 +204,18 @@ def _linked(temporary: Path, path: Path, file: int) -> bool:
     except FileNotFoundError:  # the temporary file: a run that took the lock has tidied up
         return False
     return True
+
+
+def _made_in_place(path: Path, holder: Holder) -> tuple[int, Holder] | None:
+    """A new lock file that is empty for a moment, where nothing better is to be had; None where `path` exists."""
+    try:
+        file, holder = _written(path, holder)
+    except FileExistsError:
+        return None
+    if _is_at(path, file):
+        return file, holder
+    os.close(file)  # we were so slow that another took it for abandoned
+    return None
 
 
 def _is_at(path: Path, file: int) -> bool:
@@ -256,7 +267,8 @@ def _read(file: int) -> Holder:
         except (ValueError, TypeError):
             if time.monotonic() > give_up:
                 facts = os.fstat(file)
-                return Holder("an unknown host", 0, 0.0, facts.st_mtime, holding=f"inode-{facts.st_ino}")
+                last = facts.st_mtime if facts.st_size else facts.st_mtime - STALE + _EMPTY
+                return Holder("an unknown host", 0, 0.0, last, holding=f"inode-{facts.st_ino}")
             time.sleep(0.02)
 
 

@@ -225,6 +225,17 @@ def test_a_content_that_is_no_json_counts_while_the_file_is_young(tmp_path: Path
         assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
+def test_an_empty_file_counts_for_a_moment(tmp_path: Path) -> None:
+    path = tmp_path / "lock.json"
+    path.touch()
+    os.utime(path, (time.time() + 60,) * 2)  # young, however slow this machine is
+    with pytest.raises(UserError, match="in use by process unknown on an unknown host"), run_lock(tmp_path):
+        pass
+    os.utime(path, (time.time() - 10,) * 2)
+    with run_lock(tmp_path):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
 def test_the_heart_beats_in_place_and_every_reading_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT", 0.001)
     path = tmp_path / "lock.json"
