@@ -97,10 +97,10 @@ class Ledger:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         # What was recorded after the last commit is not in the sums: it goes, and its items are done again.
-        if self._open and kind is not None:
-            self._database.execute("ROLLBACK")
-        else:
+        if kind is None:
             self.commit()
+        elif self._database.in_transaction:
+            self._database.execute("ROLLBACK")
         self._database.close()
 
     def file(self, path: str) -> tuple[str, str, int, int] | None:
