@@ -22,6 +22,8 @@ LOOPBACK = "127.0.0.1"
 # Importing the scientific libraries in a fresh worker process can take this long on a busy machine [s].
 START_TIMEOUT = 120
 START_ATTEMPTS = 3
+# A scheduler that cannot be reached for so long need not be told of the end [s].
+CLOSE_TIMEOUT = 2
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,11 @@ def _ended(cluster: Any) -> Iterator[Any]:
     try:
         yield cluster
     finally:
-        # A scheduler that is gone cannot be asked to end.
-        cluster.shutdown_scheduler = cluster.scheduler.status == Status.running
+        # A scheduler may be gone without our knowing it yet (a batch system's signal reaches it, too): it is not asked
+        # to retire the workers, and is not waited for.
+        cluster.scheduler.status = Status.closing
+        if cluster.scheduler_comm is not None:
+            cluster.scheduler_comm.timeout = CLOSE_TIMEOUT
         cluster.close()
 
 
