@@ -8,7 +8,7 @@ import pytest
 from analysis.engine.faults import is_transient
 
 
-class Status(Exception):
+class StatusError(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
@@ -27,8 +27,8 @@ def raised_from(problem: Exception, cause: Exception) -> Exception:
         TimeoutError(),
         ConnectionResetError(),
         socket.gaierror("no name server"),
-        Status(503),
-        Status(429),
+        StatusError(503),
+        StatusError(429),
         OSError("[ERROR] Operation expired"),
         OSError("[ERROR] Server responded with an error: [3005] file system error"),
         raised_from(ValueError("cannot read the basket"), ConnectionError("reset")),
@@ -49,8 +49,8 @@ def test_what_may_go_away(problem: Exception) -> None:
         PermissionError("nor here"),
         IsADirectoryError("nor here"),
         OSError(errno.EACCES, "denied"),
-        Status(404),
-        Status(403),
+        StatusError(404),
+        StatusError(403),
         OSError("[ERROR] Server responded with an error: [3011] No such file or directory"),
         raised_from(ValueError("cannot read"), KeyError("lep_pt")),
     ],
