@@ -43,16 +43,17 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
     What the workers print goes to one file each in the directory `logs`.
     """
     import dask
-    from distributed import Client, Nanny
+    from distributed import Client
 
     from cluster.scheduler_process import SchedulerProcess
+    from cluster.worker_nanny import WorkerNanny
 
     gpus = visible_gpus()
     sizes = {"cpu": _size(settings.pools.cpu, cores()), "gpu": _size(settings.pools.gpu, max(1, len(gpus)))}
     memory = {pool: _memory(getattr(settings.pools, pool), sum(sizes.values())) for pool in TAGS}
     specification = {
         f"{pool}-{number}": {
-            "cls": Nanny,
+            "cls": WorkerNanny,
             "options": _options(pool, number, getattr(settings.pools, pool), memory[pool], gpus, logs),
         }
         for pool, size in sizes.items()
