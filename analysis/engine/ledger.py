@@ -145,6 +145,13 @@ class Ledger:
                 self._forget(stage, sample)
             database.execute(f"DELETE FROM items WHERE stage = ? AND NOT {kept}", (stage,))
             database.execute("INSERT OR IGNORE INTO items SELECT * FROM wanted")
+            # The key has the file's uuid, not its place, which may be another now.
+            same = "FROM wanted w WHERE w.key = coalesce(items.parent, items.key)"
+            database.execute(
+                f"UPDATE items SET path = (SELECT w.path {same}) "
+                f"WHERE stage = ? AND EXISTS (SELECT 1 {same} AND w.path != items.path)",
+                (stage,),
+            )
             database.execute("DROP TABLE wanted")
 
     def begin_again(self, stage: str, sample: str) -> None:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,21 @@ def test_an_unwanted_item_that_added_nothing_goes_alone(tmp_path: Path) -> None:
         ledger.plan("skim", [entry(1)])
         assert states(ledger) == {entry(1).key: "done"}
         assert ledger.sums("skim") == {"ZZ": "1"}
+
+
+def test_a_file_that_was_moved_is_read_where_it_is_now(tmp_path: Path) -> None:
+    part = entry(30, parent=entry(3).key)
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2), entry(3)])
+        for one in (done(1), entry(3, state="split"), part):
+            ledger.record("skim", one)
+        ledger.commit("skim", {"ZZ": "1"})
+        ledger.plan("skim", [replace(entry(number), path="moved.root") for number in (1, 2, 3)])
+        rows = list(ledger.rows("skim", "planned", "done", "split"))
+        assert {(row.start, row.state, row.path) for row in rows} == {
+            (1, "done", "moved.root"), (2, "planned", "moved.root"), (3, "split", "moved.root"),
+            (30, "planned", "moved.root"),
+        }  # fmt: skip
 
 
 def test_the_plan_of_one_stage_leaves_the_other_alone(tmp_path: Path) -> None:
