@@ -115,7 +115,7 @@ def differences(output: Path, reference: Path) -> int:
         if not np.allclose(mine, theirs, rtol=0, atol=1e-12 * scale):
             print(f"the histogram of {sample} differs")
             found += 1
-    temporary = [path for path in output.rglob(".*")]
+    temporary = list(output.rglob(".*"))
     if temporary:
         print(f"temporary files: {temporary}")
     return found + len(temporary)

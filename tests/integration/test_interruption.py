@@ -18,14 +18,15 @@ from support.counting import SAMPLES, counts, make_counting, skimmed
 from analysis.engine.ledger import read_ledger
 
 EVENTS, ITEMS = 600, 60
-SLOW = ("--set", "processor.pause=0.3")  # so that it is met at work: twenty seconds for the items alone
+PAUSE = "0.3"  # of each item, so that the run is met at work [s]
 
 pytestmark = pytest.mark.slow
 
 
 @contextmanager
 def started(arguments: tuple[str, ...], cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run in a process group of its own, as a shell starts it."""
+    """A slow run in a process group of its own, as a shell starts it."""
+    (cwd / "pause").write_text(PAUSE)
     process = subprocess.Popen(
         [str(HEPBATCH), *arguments], cwd=cwd, env={**os.environ, "PYTHONPATH": python_path(cwd)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
@@ -34,7 +35,7 @@ def started(arguments: tuple[str, ...], cwd: Path) -> Iterator[subprocess.Popen[
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def done(output: Path) -> int:
@@ -54,7 +55,7 @@ def wait_until_at_work(process: subprocess.Popen[str], output: Path) -> None:
 )
 def test_a_stopped_run_says_what_is_done_and_goes_on(tmp_path: Path, number: signal.Signals, whole_group: bool) -> None:
     arguments, output = make_counting(tmp_path, EVENTS), tmp_path / "out"
-    with started((*arguments, *SLOW), tmp_path) as process:
+    with started(arguments, tmp_path) as process:
         wait_until_at_work(process, output)
         family = psutil.Process(process.pid).children(recursive=True)
         (os.killpg if whole_group else os.kill)(process.pid, number)
@@ -68,7 +69,8 @@ def test_a_stopped_run_says_what_is_done_and_goes_on(tmp_path: Path, number: sig
     before = done(output)
     assert 0 < before < ITEMS
 
-    again = hepbatch(*arguments, *SLOW, cwd=tmp_path, PYTHONPATH=python_path(tmp_path))
+    (tmp_path / "pause").unlink()
+    again = hepbatch(*arguments, cwd=tmp_path, PYTHONPATH=python_path(tmp_path))
     assert again.returncode == 0, again.stderr
     stages = json.loads((output / "manifest.json").read_text())["stages"]
     assert (stages["skim"]["kept"], stages["skim"]["done_now"]) == (before, ITEMS - before)
@@ -80,7 +82,7 @@ def test_a_stopped_run_says_what_is_done_and_goes_on(tmp_path: Path, number: sig
 
 def test_impatience_loses_at_most_the_last_items(tmp_path: Path) -> None:
     arguments, output = make_counting(tmp_path, EVENTS), tmp_path / "out"
-    with started((*arguments, *SLOW), tmp_path) as process:
+    with started(arguments, tmp_path) as process:
         wait_until_at_work(process, output)
         family = psutil.Process(process.pid).children(recursive=True)
         for _ in range(2):
@@ -90,14 +92,15 @@ def test_impatience_loses_at_most_the_last_items(tmp_path: Path) -> None:
         _, alive = psutil.wait_procs(family, timeout=60)
         assert alive == []
     assert "hepbatch: interrupted by SIGINT; skim: " in said
-    again = hepbatch(*arguments, *SLOW, cwd=tmp_path, PYTHONPATH=python_path(tmp_path))
+    (tmp_path / "pause").unlink()
+    again = hepbatch(*arguments, cwd=tmp_path, PYTHONPATH=python_path(tmp_path))
     assert again.returncode == 0, again.stderr
     assert counts(output) == {sample: {"all": EVENTS, "cut": EVENTS} for sample in SAMPLES}
 
 
 def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     arguments, output = make_counting(tmp_path, EVENTS), tmp_path / "out"
-    with started((*arguments, *SLOW), tmp_path) as process:
+    with started(arguments, tmp_path) as process:
         while not (output / "lock.json").exists():
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.05)

@@ -9,7 +9,7 @@ from support.command import make_source
 
 SAMPLES = ("ZZ", "ttbar_lep")
 PROCESSOR = '''
-"""Counts events. While the file FLAG is there, it kills its worker over one of its entries."""
+"""Counts events. What FLAG says, while it is there, kills the worker (sample and entry); PAUSE, seconds, slows it."""
 import os
 import signal
 import time
@@ -17,14 +17,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-FLAG = Path(__file__).with_name("flag")
+FLAG, PAUSE = (Path(__file__).with_name(name) for name in ("flag", "pause"))
 
 
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cut: int = 0
-    pause: float = 0.0
     color: str = "blue"
 
 
@@ -46,7 +45,7 @@ def build(settings, *, luminosity, skim_directory):
         def process(self, events):
             facts = events.metadata
             start, stop = facts["entrystart"], facts["entrystop"]
-            time.sleep(settings.pause)
+            time.sleep(float(PAUSE.read_text()) if PAUSE.exists() else 0)
             if FLAG.exists():
                 sample, entry = FLAG.read_text().split()
                 if facts["dataset"] == sample and start <= int(entry) < stop:

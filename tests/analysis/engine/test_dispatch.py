@@ -225,14 +225,13 @@ def cpu_workers(cluster: Cluster) -> list[str]:
     return [address for address, facts in workers.items() if facts["resources"].get("CPU")]
 
 
-@pytest.mark.parametrize("entry", [7, 3500], ids=["among few", "in a large batch"])
-def test_an_item_that_hangs_is_taken_from_its_worker(cluster: Cluster, entry: int) -> None:
+def test_an_item_that_hangs_is_taken_from_its_worker(cluster: Cluster) -> None:
     policy = Policy(first_pause=0.05, deaths=1, longest_item=8.0)
-    one = dispatcher(cluster, partial(hangs_at, entry), policy)
-    found = ends(one.run(iter(range(entry + 500))))
-    assert len(found) == entry + 500
-    assert [item for item, outcome in found.items() if outcome.error is not None] == [entry]
-    assert "for more than 8 s" in str(found[entry].error)
+    one = dispatcher(cluster, partial(hangs_at, 3500), policy)
+    found = ends(one.run(iter(range(4000))))  # small items: it is met in a large batch
+    assert len(found) == 4000
+    assert [item for item, outcome in found.items() if outcome.error is not None] == [3500]
+    assert "for more than 8 s" in str(found[3500].error)
     assert one.counts.overdue >= 2
 
 
