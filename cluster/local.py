@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,6 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
     What the workers print goes to one file each in the directory `logs`.
     """
     import dask
-    from distributed import Client
 
     from cluster.scheduler_process import SchedulerProcess
     from cluster.worker_nanny import WorkerNanny
@@ -72,23 +71,27 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
         "cls": SchedulerProcess,
         "options": {"options": listens, "settings": dask_settings, "log": logs / "scheduler.log"},
     }
-    with (
-        dask.config.set(dask_settings),
-        _ended(_start(specification, scheduler)) as cluster,
-        Client(cluster) as client,
-    ):
-        client.wait_for_workers(sum(sizes.values()), timeout=START_TIMEOUT)
+    with dask.config.set(dask_settings), ExitStack() as stack:
+        client = _start(specification, scheduler, stack)
         yield Cluster(client, "local", sizes, memory)
 
 
-def _start(workers: dict[str, Any], scheduler: dict[str, Any]) -> Any:
-    """The cluster with all its workers; a worker that is killed while they start is no reason to give up."""
-    from distributed import SpecCluster
+def _start(workers: dict[str, Any], scheduler: dict[str, Any], stack: ExitStack) -> Client:
+    """The client of a cluster with all its workers, which end with `stack`.
+
+    A worker or a scheduler that is killed while they start is no reason to give up.
+    """
+    from distributed import Client, SpecCluster
 
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
-        except RuntimeError:
+            with ExitStack() as trial:
+                cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+                client: Client = trial.enter_context(Client(trial.enter_context(_ended(cluster))))
+                client.wait_for_workers(len(workers), timeout=START_TIMEOUT)
+                stack.push(trial.pop_all())
+                return client
+        except (RuntimeError, OSError):
             if attempt == START_ATTEMPTS:
                 raise
     raise AssertionError("unreachable")

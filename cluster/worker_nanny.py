@@ -17,6 +17,7 @@ class WorkerNanny(Nanny):
         """Ends the worker's process."""
         worker = self.process
         process = worker.process if worker is not None and worker.status == Status.starting else None
-        if self.status == Status.closing and process is not None:
+        if self.status == Status.closing and worker is not None and process is not None:
             await process.kill()
+            await worker.stopped.wait()
         await super().kill(timeout=timeout, reason=reason)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from analysis.engine.attempts import Outcome
 from analysis.engine.dispatch import Dispatcher
+from cluster import local
 from cluster.local import LOOPBACK, Cluster
 from cluster.opening import open_cluster
 from cluster.settings import ClusterSettings
@@ -134,4 +136,28 @@ def test_an_end_by_an_error_leaves_no_process_either(tmp_path: Path) -> None:
     before = descendants()
     with pytest.raises(ZeroDivisionError), open_cluster(SETTINGS, tmp_path):
         raise ZeroDivisionError
+    assert living([child for pid, child in descendants().items() if pid not in before]) == []
+
+
+def test_a_scheduler_that_is_killed_while_the_workers_start_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "START_TIMEOUT", 15)
+    before = descendants()
+    killed: list[int] = []
+
+    def kill_scheduler() -> None:
+        while not killed:
+            mine = [child for pid, child in descendants().items() if pid not in before]
+            if living(mine, "spawn_main"):
+                (scheduler,) = living(mine, "cluster.scheduler_process")
+                scheduler.kill()
+                killed.append(scheduler.pid)
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_scheduler, daemon=True)
+    killer.start()
+    with open_cluster(SETTINGS, tmp_path) as cluster:
+        assert len(ends(cluster, identify, 4)) == 4
+    assert killed != []
     assert living([child for pid, child in descendants().items() if pid not in before]) == []
