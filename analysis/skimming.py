@@ -105,8 +105,9 @@ class Skimming:
                 self._end(outcome)
                 if ledger.due():
                     self._commit()
-        except Stopped:
-            self._commit()
+        except Stopped as stopped:
+            if not stopped.at_once:  # otherwise an item may be in the sums and not yet in the ledger: neither is kept
+                self._commit()
             raise
         self._commit()
         self._join()

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ LOOPBACK = "127.0.0.1"
 # Importing the scientific libraries in a fresh worker process can take this long on a busy machine [s].
 START_TIMEOUT = 120
 START_ATTEMPTS = 3
+# A scheduler that cannot be reached for so long need not be told of the end [s].
+CLOSE_TIMEOUT = 2
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,16 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
     What the workers print goes to one file each in the directory `logs`.
     """
     import dask
-    from distributed import Client, Nanny
 
     from cluster.scheduler_process import SchedulerProcess
+    from cluster.worker_nanny import WorkerNanny
 
     gpus = visible_gpus()
     sizes = {"cpu": _size(settings.pools.cpu, cores()), "gpu": _size(settings.pools.gpu, max(1, len(gpus)))}
     memory = {pool: _memory(getattr(settings.pools, pool), sum(sizes.values())) for pool in TAGS}
     specification = {
         f"{pool}-{number}": {
-            "cls": Nanny,
+            "cls": WorkerNanny,
             "options": _options(pool, number, getattr(settings.pools, pool), memory[pool], gpus, logs),
         }
         for pool, size in sizes.items()
@@ -69,23 +71,27 @@ def open_local(settings: ClusterSettings, logs: Path) -> Iterator[Cluster]:
         "cls": SchedulerProcess,
         "options": {"options": listens, "settings": dask_settings, "log": logs / "scheduler.log"},
     }
-    with (
-        dask.config.set(dask_settings),
-        _ended(_start(specification, scheduler)) as cluster,
-        Client(cluster) as client,
-    ):
-        client.wait_for_workers(sum(sizes.values()), timeout=START_TIMEOUT)
+    with dask.config.set(dask_settings), ExitStack() as stack:
+        client = _start(specification, scheduler, stack)
         yield Cluster(client, "local", sizes, memory)
 
 
-def _start(workers: dict[str, Any], scheduler: dict[str, Any]) -> Any:
-    """The cluster with all its workers; a worker that is killed while they start is no reason to give up."""
-    from distributed import SpecCluster
+def _start(workers: dict[str, Any], scheduler: dict[str, Any], stack: ExitStack) -> Client:
+    """The client of a cluster with all its workers, which end with `stack`.
+
+    A worker or a scheduler that is killed while they start is no reason to give up.
+    """
+    from distributed import Client, SpecCluster
 
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
-        except RuntimeError:
+            with ExitStack() as trial:
+                cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+                client: Client = trial.enter_context(Client(trial.enter_context(_ended(cluster))))
+                client.wait_for_workers(len(workers), timeout=START_TIMEOUT)
+                stack.push(trial.pop_all())
+                return client
+        except (RuntimeError, OSError):
             if attempt == START_ATTEMPTS:
                 raise
     raise AssertionError("unreachable")
@@ -98,8 +104,11 @@ def _ended(cluster: Any) -> Iterator[Any]:
     try:
         yield cluster
     finally:
-        # A scheduler that is gone cannot be asked to end.
-        cluster.shutdown_scheduler = cluster.scheduler.status == Status.running
+        # A scheduler may be gone without our knowing it yet (a batch system's signal reaches it, too): it is not asked
+        # to retire the workers, and is not waited for.
+        cluster.scheduler.status = Status.closing
+        if cluster.scheduler_comm is not None:
+            cluster.scheduler_comm.timeout = CLOSE_TIMEOUT
         cluster.close()
 
 

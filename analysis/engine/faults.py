@@ -6,6 +6,8 @@ import errno
 
 # A file system's own word that the name or the right is wrong: no later try will find it otherwise.
 PERMANENT_ERRNO = frozenset({errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP})
+# The same from libraries that raise these without a number.
+PERMANENT_TYPES = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 RETRIED_HTTP = frozenset({408, 425, 429})
 # Codes of XRootD's protocol (XErrorCode) that name a wrong request, not a passing fault:
 # 3000 ArgInvalid, 3006 InvalidRequest, 3010 NotAuthorized, 3011 NotFound, 3015 isDirectory.
@@ -27,6 +29,8 @@ def _is_transient(problem: BaseException) -> bool:
         return status >= 500 or status in RETRIED_HTTP
     if isinstance(problem, TimeoutError | ConnectionError):
         return True
+    if isinstance(problem, PERMANENT_TYPES):
+        return False
     if isinstance(problem, OSError):
         code = _xrootd_code(problem)
         if code is not None:

@@ -97,10 +97,10 @@ class Ledger:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         # What was recorded after the last commit is not in the sums: it goes, and its items are done again.
-        if self._open and kind is not None:
-            self._database.execute("ROLLBACK")
-        else:
+        if kind is None:
             self.commit()
+        elif self._database.in_transaction:
+            self._database.execute("ROLLBACK")
         self._database.close()
 
     def file(self, path: str) -> tuple[str, str, int, int] | None:
@@ -145,6 +145,13 @@ class Ledger:
                 self._forget(stage, sample)
             database.execute(f"DELETE FROM items WHERE stage = ? AND NOT {kept}", (stage,))
             database.execute("INSERT OR IGNORE INTO items SELECT * FROM wanted")
+            # The key has the file's uuid, not its place, which may be another now.
+            same = "FROM wanted w WHERE w.key = coalesce(items.parent, items.key)"
+            database.execute(
+                f"UPDATE items SET path = (SELECT w.path {same}) "
+                f"WHERE stage = ? AND EXISTS (SELECT 1 {same} AND w.path != items.path)",
+                (stage,),
+            )
             database.execute("DROP TABLE wanted")
 
     def begin_again(self, stage: str, sample: str) -> None:
