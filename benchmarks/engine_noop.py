@@ -220,7 +220,7 @@ def client_map(_paths: Sequence[str], items: int, workers: int) -> tuple[float, 
 def _local_cluster(workers: int) -> Any:
     from distributed import LocalCluster
 
-    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL)
 
 
 def _nothing(item: int) -> int:  # noqa: ARG001
