@@ -44,7 +44,7 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     failures: list[Failure] = []
     remembered = 0
     known = [Known(file, run.ledger.file(file.path)) for file in files]
-    look = partial(look_at, run.catalogue.tree)
+    look = partial(look_at, run.catalogue.format, run.catalogue.tree)
     for outcome in run.map("cpu", look, known, len(known), "opening files"):
         file = outcome.item.file
         if outcome.error is not None:
@@ -64,12 +64,12 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     return Plan(tuple(originals), tuple(items), tuple(failures), tuple(copies), remembered)
 
 
-def look_at(tree: str, known: Known, attempt: int) -> Opened:  # noqa: ARG001  (a plan has no replicas to turn to)
+def look_at(format: str, tree: str, known: Known, attempt: int) -> Opened:  # noqa: ARG001  (a plan has no replicas to turn to)
     """On a worker: identity and entries of a file, from memory where its stamp is unchanged."""
     file, mark = known.file, stamp(known.file.path)
     if known.facts is not None and known.facts[0] == mark:
         return Opened(mark, OpenedFile(file.sample, file.path, *known.facts[1:]), read=False)
-    from processors.readers import root_file_facts
+    from processors.formats import reader_of
 
-    facts = root_file_facts(file.path, tree, ())
+    facts = reader_of(format).facts(file.path, tree, ())
     return Opened(mark, OpenedFile(file.sample, file.path, facts.uuid, facts.entries, facts.size), read=True)

@@ -31,6 +31,7 @@ class SkimJob:
     settings: str
     luminosity: float | None
     directory: str
+    format: str
     tree: str
     weight_branch: str
     metadata: dict[str, dict[str, Any]]
@@ -79,8 +80,8 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
     catalogue = run.catalogue
     fingerprints = {
         name: fingerprint(
-            module, packages, settings=settings, luminosity=configuration.luminosity, tree=catalogue.tree,
-            weight_branch=catalogue.weight_branch, sample=sample.metadata(),
+            module, packages, settings=settings, luminosity=configuration.luminosity, format=catalogue.format,
+            tree=catalogue.tree, weight_branch=catalogue.weight_branch, sample=sample.metadata(),
         )
         for name, sample in samples.items()
     }  # fmt: skip
@@ -89,6 +90,7 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
         settings,
         configuration.luminosity,
         str((run.directory / "skim").resolve()),
+        catalogue.format,
         catalogue.tree,
         catalogue.weight_branch,
         {name: sample.metadata() for name, sample in samples.items()},
@@ -168,23 +170,25 @@ def account_for(
 
 def process_item(job: SkimJob, item: WorkItem, attempt: int) -> dict[str, Any]:  # noqa: ARG001
     """On a worker: reads one entry range, and gives what the processor makes of it."""
-    from processors.readers import read_root
+    from processors.formats import reader_of
 
-    metadata = {**job.metadata[item.sample], "dataset": item.sample, "fileuuid": item.uuid}
+    metadata = {**job.metadata[item.sample], "dataset": item.sample}
     module = importlib.import_module(job.module)
     branches = module.branches(metadata["role"])
-    events = read_root(item.path, job.tree, branches, item.start, item.stop, metadata)
+    reader = reader_of(job.format)
+    events = reader.read(item.path, job.tree, branches, item.start, item.stop, metadata, item.uuid)
     result: dict[str, Any] = _processor(job.module, job.settings, job.luminosity, job.directory).process(events)
     return result
 
 
 def sum_weights(job: SkimJob, part: tuple[str, int, int | None], attempt: int) -> float:  # noqa: ARG001
     """On a worker: sum of generator weights of an entry range."""
-    from processors.readers import root_file_facts, sum_branch
+    from processors.formats import reader_of
 
     path, start, stop = part
-    last = root_file_facts(path, job.tree, ()).entries if stop is None else stop
-    return sum_branch(path, job.tree, job.weight_branch, start, last)
+    reader = reader_of(job.format)
+    last = reader.facts(path, job.tree, ()).entries if stop is None else stop
+    return reader.total(path, job.tree, job.weight_branch, start, last)
 
 
 @lru_cache(maxsize=4)
