@@ -6,6 +6,7 @@ and end. The attribute `cols` of each data set names its columns.
 """
 
 import hashlib
+import itertools
 import uuid as uuids
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class ModReader:
         """Identity, jets and size; reads the first jets."""
         with _open(path) as (ranges, tables):
             tables.check(columns)
-            return FileFacts(tables.identity(ranges.size), tables.jets, ranges.size)
+            return FileFacts(tables.identity(), tables.jets, ranges.size)
 
     def read(
         self,
@@ -59,7 +60,7 @@ class ModReader:
         """The jets from `start` up to, not including, `stop`, and their particles."""
         with _open(path) as (ranges, tables):
             tables.check(columns)
-            request, found = Request(path, tree, start, stop, uuid), tables.identity(ranges.size)
+            request, found = Request(path, tree, start, stop, uuid), tables.identity()
             request.check(found, tables.jets)
             return request.chunk(tables.read(columns, start, stop), metadata, found, ranges)
 
@@ -68,16 +69,29 @@ class ModReader:
         return float(np.sum(self.read(path, tree, [column], start, stop, {})[column], dtype=np.float64))
 
 
+class _WholeReads(PatientFile):
+    """h5py takes what lies beyond the end of a file for zeros: here it is an error."""
+
+    def readinto(self, buffer, /) -> int:  # type: ignore[no-untyped-def]
+        """Fills the whole buffer; raises UnreadableFile where the file ends before."""
+        wanted, start = memoryview(buffer).nbytes, self.tell()
+        if super().readinto(buffer) < wanted:
+            raise UnreadableFile(
+                f"cannot read {self.path}: its content refers to the bytes {start} to {start + wanted}, beyond its end"
+            )
+        return wanted
+
+
 @contextmanager
 def _open(path: str) -> Iterator[tuple[Ranges, "_Tables"]]:
     with (
         reading(path, "HDF5", MAGIC) as ranges,
-        h5py.File(PatientFile(ranges), "r", rdcc_nbytes=CHUNK_CACHE) as file,
+        h5py.File(_WholeReads(ranges), "r", rdcc_nbytes=CHUNK_CACHE) as file,
     ):
-        yield ranges, _tables(path, file)
+        yield ranges, _tables(path, file, ranges.size)
 
 
-def _tables(path: str, file: Any) -> "_Tables":
+def _tables(path: str, file: Any, size: int) -> "_Tables":
     names = {name for name in file if isinstance(file.get(name), h5py.Dataset)}
     for name in JETS:
         if name not in names:
@@ -92,7 +106,7 @@ def _tables(path: str, file: Any) -> "_Tables":
     for name, rows in {"jets_f": jets, **{f"{one}_index": jets + 1 for one in particles}}.items():
         if file[name].shape[:1] != (rows,):
             raise UnreadableFile(f"cannot read {path}: {name} has the shape {file[name].shape}, {rows} rows are due")
-    return _Tables(path, file, jets, columns)
+    return _Tables(path, file, size, jets, columns)
 
 
 def _check_table(path: str, table: Any) -> None:
@@ -119,6 +133,7 @@ class _Tables:
 
     path: str
     file: Any
+    size: int
     jets: int
     columns: Mapping[str, tuple[str, ...]]
 
@@ -134,9 +149,9 @@ class _Tables:
         """Raises MissingBranch unless all columns are there."""
         check_columns(self.path, "the file", self.names(), columns, "column")
 
-    def identity(self, size: int) -> str:
+    def identity(self) -> str:
         """A digest in the form of a uuid, which HDF5 files do not have: size, origin and the first jets."""
-        digest = hashlib.sha256(f"{size} {self.jets}".encode())
+        digest = hashlib.sha256(f"{self.size} {self.jets}".encode())
         if "filenames" in self.file:
             digest.update(np.asarray(self.file["filenames"][:1], dtype="S").tobytes())
         for table in JETS:
@@ -146,6 +161,9 @@ class _Tables:
     def read(self, columns: Sequence[str], start: int, stop: int) -> dict[str, Any]:
         """The columns of a range of jets."""
         arrays: dict[str, Any] = {}
+        for table in JETS:
+            if any(name in self.columns[table] for name in columns):
+                self._check_chunks(table, start, stop)
         for name in columns:
             if name.partition(".")[0] not in PARTICLES:
                 arrays[name] = self._jets(name, start, stop)
@@ -160,7 +178,22 @@ class _Tables:
         values: npt.NDArray[Any] = self.file[table][start:stop, self.columns[table].index(name)]
         return values
 
+    def _check_chunks(self, name: str, start: int, stop: int) -> None:
+        """All chunks of a range of rows must be found: HDF5 gives zeros where a damaged index points nowhere."""
+        table = self.file[name]
+        if table.chunks is None or start >= stop:
+            return
+        step, *widths = table.chunks
+        places = [range(start // step * step, stop, step)]
+        places += [range(0, size, width) for size, width in zip(table.shape[1:], widths, strict=True)]
+        for place in itertools.product(*places):
+            chunk = table.id.get_chunk_info_by_coord(place)
+            inside = chunk.size and 0 < chunk.byte_offset <= self.size - chunk.size
+            if not inside or chunk.filter_mask:  # a mask leaves filters out, which no writer of these files does
+                raise UnreadableFile(f"cannot read {self.path}: its index of {name} is damaged at {place}")
+
     def _particles(self, table: str, wanted: Sequence[str], start: int, stop: int) -> dict[str, Any]:
+        self._check_chunks(f"{table}_index", start, stop + 1)
         bounds = self.file[f"{table}_index"][start : stop + 1].astype(np.int64)
         rows = self.file[table].shape[0]
         if bounds[0] < 0 or bounds[-1] > rows or bool((np.diff(bounds) < 0).any()):
@@ -168,6 +201,7 @@ class _Tables:
                 f"cannot read {self.path}: {table}_index does not ascend within the {rows} rows of {table} for the "
                 f"jets {start} to {stop}"
             )
+        self._check_chunks(table, int(bounds[0]), int(bounds[-1]))
         block = self.file[table][bounds[0] : bounds[-1]]
         offsets = ak.index.Index64(bounds - bounds[0])
         names = self.columns[table]

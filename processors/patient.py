@@ -215,6 +215,7 @@ class PatientFile(io.RawIOBase):
 
     def __init__(self, ranges: Ranges) -> None:
         super().__init__()
+        self.path = ranges.path
         self._ranges = ranges
         self._position = 0
 

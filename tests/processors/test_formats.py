@@ -1,5 +1,8 @@
 """Every format gives the same entries as its own library, whole or in parts, and the same kinds of errors."""
 
+import errno
+import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,11 @@ from support.http_files import serving
 from support.mini_files import EventMaker, write_mini
 from support.mod_files import write_mod
 
+from processors import patient
 from processors.errors import ChangedFile, MissingBranch, MissingTree, ReadError, UnreadableFile
+from processors.faults import is_transient
 from processors.formats import Reader, reader_of
+from processors.patient import Patience
 
 ROWS = 1000
 COLUMNS = {"root": "lep_pt", "parquet": "b", "mod_hdf5": "pfcs.pt"}
@@ -259,3 +265,43 @@ def test_mod_files_that_are_not_whole(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match=r"index\.h5: pfcs_index does not ascend"):
         reader.read(path, "", ["pfcs"], 0, 10, {})
     assert len(reader.read(path, "", ["pfcs"], 6, 10, {})["pfcs"]) == 4
+
+
+def test_faults_below_the_libraries(file: tuple[str, Reader, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fifth read of the system fails: the numbers are the same, and the retries are counted."""
+    format, reader, path = file
+    columns = [COLUMNS[format], SUMMED[format]]
+    calm = reader.read(path, TREES[format], columns, 7, 993, {})
+    real, count = os.pread, itertools.count(1)
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        if next(count) % 5 == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    chunks = [reader.read(path, TREES[format], columns, 7, 993, {}) for _ in range(3)]
+    assert sum(chunk.retries for chunk in chunks) == (next(count) - 1) // 5 > 0
+    for chunk in chunks:
+        for column in columns:
+            assert ak.array_equal(ak.Array(chunk[column]), ak.Array(calm[column]))
+
+
+def test_a_fault_that_stays(file: tuple[str, Reader, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a library makes of it, it is an OSError that says what the system said, and may go away later."""
+    format, reader, path = file
+    monkeypatch.setattr(patient, "patience", lambda: Patience(first_pause=0.001, growth=1.0))
+    real = os.pread
+    reads = itertools.count(1)
+    for healthy in (0, 1, 3, 5, 8):
+        start = next(reads)
+
+        def pread(descriptor: int, size: int, offset: int, last: int = start + healthy) -> bytes:
+            if next(reads) > last:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real(descriptor, size, offset)
+
+        monkeypatch.setattr(os, "pread", pread)
+        with pytest.raises(OSError, match=r"cannot read .*file\.data: OSError: .*Input/output error") as caught:
+            reader.read(path, TREES[format], [COLUMNS[format], SUMMED[format]], 7, 993, {})
+        assert is_transient(caught.value)
