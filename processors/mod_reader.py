@@ -161,9 +161,6 @@ class _Tables:
     def read(self, columns: Sequence[str], start: int, stop: int) -> dict[str, Any]:
         """The columns of a range of jets."""
         arrays: dict[str, Any] = {}
-        for table in JETS:
-            if any(name in self.columns[table] for name in columns):
-                self._check_chunks(table, start, stop)
         for name in columns:
             if name.partition(".")[0] not in PARTICLES:
                 arrays[name] = self._jets(name, start, stop)
@@ -175,34 +172,40 @@ class _Tables:
 
     def _jets(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
         table = next(table for table in JETS if name in self.columns[table])
-        values: npt.NDArray[Any] = self.file[table][start:stop, self.columns[table].index(name)]
-        return values
+        return self._rows(table, start, stop, self.columns[table].index(name))
 
-    def _check_chunks(self, name: str, start: int, stop: int) -> None:
-        """All chunks of a range of rows must be found: HDF5 gives zeros where a damaged index points nowhere."""
+    def _rows(self, name: str, start: int, stop: int, column: int | None = None) -> npt.NDArray[Any]:
+        """Rows of a table, or of one of its columns.
+
+        HDF5 gives zeros for a chunk that a damaged index lacks, and takes a filter for optional. So every chunk must be
+        in the index, within the file and with all filters, and one of nothing but zeros must be found once more.
+        """
         table = self.file[name]
+        values: npt.NDArray[Any] = table[start:stop] if column is None else table[start:stop, column]
         if table.chunks is None or start >= stop:
-            return
+            return values
         step, *widths = table.chunks
-        places = [range(start // step * step, stop, step)]
-        places += [range(0, size, width) for size, width in zip(table.shape[1:], widths, strict=True)]
-        for place in itertools.product(*places):
+        firsts = [range(0, size, width) for size, width in zip(table.shape[1:], widths, strict=True)]
+        if column is not None:
+            firsts = [range(column // widths[0] * widths[0], column + 1, widths[0])]
+        for place in itertools.product(range(start // step * step, stop, step), *firsts):
             chunk = table.id.get_chunk_info_by_coord(place)
             inside = chunk.size and 0 < chunk.byte_offset <= self.size - chunk.size
-            if not inside or chunk.filter_mask:  # a mask leaves filters out, which no writer of these files does
+            if not inside or chunk.filter_mask:
                 raise UnreadableFile(f"cannot read {self.path}: its index of {name} is damaged at {place}")
+            if not values[max(place[0] - start, 0) : place[0] + step - start].any():
+                table.id.read_direct_chunk(place)
+        return values
 
     def _particles(self, table: str, wanted: Sequence[str], start: int, stop: int) -> dict[str, Any]:
-        self._check_chunks(f"{table}_index", start, stop + 1)
-        bounds = self.file[f"{table}_index"][start : stop + 1].astype(np.int64)
+        bounds = self._rows(f"{table}_index", start, stop + 1).astype(np.int64)
         rows = self.file[table].shape[0]
         if bounds[0] < 0 or bounds[-1] > rows or bool((np.diff(bounds) < 0).any()):
             raise UnreadableFile(
                 f"cannot read {self.path}: {table}_index does not ascend within the {rows} rows of {table} for the "
                 f"jets {start} to {stop}"
             )
-        self._check_chunks(table, int(bounds[0]), int(bounds[-1]))
-        block = self.file[table][bounds[0] : bounds[-1]]
+        block = self._rows(table, int(bounds[0]), int(bounds[-1]))
         offsets = ak.index.Index64(bounds - bounds[0])
         names = self.columns[table]
         needed = names if table in wanted else [name.partition(".")[2] for name in wanted]

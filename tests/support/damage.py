@@ -105,11 +105,12 @@ class Damager:
 def root_donors(folder: Path, data: Path | None) -> list[Donor]:
     """Real ATLAS files as they are (small trees, whose baskets lie in the tree's own record), and their events written
     again with each codec in several baskets; without data, events at random."""
-    real = sorted(data.glob("atlas-8tev/*/*.root"))[:4] if data is not None else []
-    if not real:
-        real = [write_mini(folder / "mini.root", EventMaker(7).events(EVENTS), basket=50)]
-    donors = [root_donor(f"real{number}", path) for number, path in enumerate(real)]
-    with uproot.open(real[-1]) as file:
+    whole = sorted(data.glob("atlas-8tev/*/*.root"))[:4] if data is not None else []
+    donors = [root_donor(f"real{number}", path) for number, path in enumerate(whole)]
+    if not whole:
+        whole = [write_mini(folder / "mini.root", EventMaker(7).events(EVENTS), basket=50)]
+        donors = [root_donor("random", whole[0])]
+    with uproot.open(whole[-1]) as file:
         events = file["mini"].arrays(list(BRANCHES), entry_stop=EVENTS)
     for name, codec in ROOT_CODECS.items():
         donors.append(root_donor(name, _write_tree(folder / f"{name}.root", events, codec)))
@@ -167,8 +168,8 @@ def root_donor(name: str, path: Path) -> Donor:
 def damaged_root(folder: Path, donors: list[Donor], seed: int, scale: int) -> list[Damaged]:
     """Damaged ROOT files of every kind; `scale` multiplies the numbers."""
     damager = Damager(folder, ".root", seed)
-    real = [donor for donor in donors if donor.name.startswith("real")]
-    coded = [donor for donor in donors if donor not in real]
+    coded = [donor for donor in donors if donor.name in ROOT_CODECS]
+    real = [donor for donor in donors if donor not in coded]
     for donor in (real[0], coded[0]):
         damager.truncate(donor, 12 * scale)
         damager.strangers(donor)
@@ -177,7 +178,8 @@ def damaged_root(folder: Path, donors: list[Donor], seed: int, scale: int) -> li
         damager.flip("keys", donor, "keys", 8 * scale)
         damager.flip("streamer info", donor, "streamers", 6 * scale)
     for donor in real:
-        damager.flip("tree, zlib, with baskets", donor, "tree", 4 * scale)
+        kind = "tree, zlib, with baskets" if donor.name.startswith("real") else "tree, zlib"
+        damager.flip(kind, donor, "tree", 4 * scale)
     for donor in coded:
         damager.flip(f"tree, {donor.name}", donor, "tree", 8 * scale)
         damager.flip("keys of baskets", donor, "basket keys", 4 * scale)
