@@ -170,6 +170,7 @@ def account_for(
 
 def process_item(job: SkimJob, item: WorkItem, attempt: int) -> dict[str, Any]:  # noqa: ARG001
     """On a worker: reads one entry range, and gives what the processor makes of it."""
+    from processors.chunks import check_finite
     from processors.formats import reader_of
 
     metadata = {**job.metadata[item.sample], "dataset": item.sample}
@@ -178,6 +179,7 @@ def process_item(job: SkimJob, item: WorkItem, attempt: int) -> dict[str, Any]: 
     reader = reader_of(job.format)
     events = reader.read(item.path, job.tree, branches, item.start, item.stop, metadata, item.uuid)
     result: dict[str, Any] = _processor(job.module, job.settings, job.luminosity, job.directory).process(events)
+    check_finite(result)
     return result
 
 

@@ -1,10 +1,13 @@
 """What readers of every format give, and what they check alike."""
 
 import difflib
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from processors.errors import MissingBranch, ReadError, UnreadableFile, check_identity, first_line
 from processors.patient import Ranges, open_ranges
@@ -67,6 +70,26 @@ class Request:
             "entrystop": self.stop,
         }
         return Chunk(arrays, {**metadata, **details}, ranges.bytes_read, ranges.retries)
+
+
+def total_of(path: str, column: str, values: Any) -> float:
+    """The sum of numbers in double precision; UnreadableFile where it is not a finite one."""
+    total = float(np.sum(np.asarray(values), dtype=np.float64))
+    if not math.isfinite(total):
+        raise UnreadableFile(f"cannot read {path}: the sum of {column} is {total}: not all of its values are numbers")
+    return total
+
+
+def check_finite(result: Any, where: str = "") -> None:
+    """Raises ValueError for a sum in a processor's accumulator that is not a finite number.
+
+    One such weight, of a damaged or wrong file, would take the sums of its whole sample with it.
+    """
+    if isinstance(result, Mapping):
+        for key, value in result.items():
+            check_finite(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(result, float) and not math.isfinite(result):
+        raise ValueError(f"{where} is {result}: not all values in these entries are numbers")
 
 
 @contextmanager

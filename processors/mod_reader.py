@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from processors.chunks import Chunk, FileFacts, Request, check_columns, reading
+from processors.chunks import Chunk, FileFacts, Request, check_columns, reading, total_of
 from processors.errors import MissingTree, UnreadableFile
 from processors.patient import PatientFile, Ranges
 
@@ -66,7 +66,7 @@ class ModReader:
 
     def total(self, path: str, tree: str, column: str, start: int, stop: int) -> float:
         """The sum in double precision of a column of the jets."""
-        return float(np.sum(self.read(path, tree, [column], start, stop, {})[column], dtype=np.float64))
+        return total_of(path, column, self.read(path, tree, [column], start, stop, {})[column])
 
 
 class _WholeReads(PatientFile):

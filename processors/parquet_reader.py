@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from processors.chunks import Chunk, FileFacts, Request, check_columns, reading
+from processors.chunks import Chunk, FileFacts, Request, check_columns, reading, total_of
 from processors.errors import UnreadableFile
 from processors.patient import PatientFile, Ranges
 
@@ -52,8 +52,7 @@ class ParquetReader:
 
     def total(self, path: str, tree: str, column: str, start: int, stop: int) -> float:
         """The sum in double precision of a column of numbers."""
-        values = self.read(path, tree, [column], start, stop, {})[column]
-        return float(np.sum(ak.to_numpy(values), dtype=np.float64))
+        return total_of(path, column, ak.to_numpy(self.read(path, tree, [column], start, stop, {})[column]))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from processors.chunks import Chunk, FileFacts, Request, check_columns, reading
+from processors.chunks import Chunk, FileFacts, Request, check_columns, reading, total_of
 from processors.errors import ChangedFile, MissingBranch, MissingTree, ReadError, UnreadableFile
 from processors.patient import Ranges
 from processors.root_source import open_root
@@ -52,7 +52,7 @@ def sum_branch(path: str, tree: str, branch: str, start: int, stop: int) -> floa
     """The sum in double precision of a branch over an entry range, such as the weights of unprocessed events."""
     with _open_tree(path, tree, [branch]) as (_, file, ttree):
         Request(path, tree, start, stop).check(str(file.file.uuid), ttree.num_entries)
-        return float(np.sum(_arrays(ttree, [branch], start, stop)[branch], dtype=np.float64))
+        return total_of(path, branch, _arrays(ttree, [branch], start, stop)[branch])
 
 
 class RootReader:

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.http_files import serving
-from support.mini_files import EventMaker, write_mini
+from support.mini_files import Event, EventMaker, write_mini
 from support.mod_files import write_mod
 
 from processors import patient
+from processors.chunks import check_finite
 from processors.errors import ChangedFile, MissingBranch, MissingTree, ReadError, UnreadableFile
 from processors.faults import is_transient
 from processors.formats import Reader, reader_of
@@ -93,6 +94,25 @@ def test_total(file: tuple[str, Reader, str]) -> None:
     assert len(weights) == 233
     assert reader.total(path, TREES[format], SUMMED[format], 100, 333) == pytest.approx(weights.sum(), rel=1e-12)
     assert reader.total(path, TREES[format], SUMMED[format], 5, 5) == 0.0
+
+
+def test_a_total_is_a_number(tmp_path: Path) -> None:
+    root = str(write_mini(tmp_path / "nan.root", [Event([], mc_weight=float("nan")), Event([])]))
+    pq.write_table(pa.table({"w": [1.0, float("inf")]}), tmp_path / "inf.parquet")
+    for format, path, tree, column in (("root", root, "mini", "mcWeight"),
+                                       ("parquet", str(tmp_path / "inf.parquet"), "", "w")):  # fmt: skip
+        reader = reader_of(format)
+        with pytest.raises(UnreadableFile, match=rf"cannot read .*the sum of {column} is (nan|inf)"):
+            reader.total(path, tree, column, 0, 2)
+        assert reader.total(path, tree, column, 1 if format == "root" else 0, 2 if format == "root" else 1) == 1.0
+
+
+def test_a_sum_that_is_no_number() -> None:
+    good = {"ZZ": {"entries": 2, "cutflow": {"all": {"events": 2, "weighted": 1.5}}, "skims": [{"file": "x"}]}}
+    check_finite(good)
+    good["ZZ"]["cutflow"]["all"]["weighted"] = float("nan")  # type: ignore[index]
+    with pytest.raises(ValueError, match=r"ZZ\.cutflow\.all\.weighted is nan"):
+        check_finite(good)
 
 
 def test_over_http(file: tuple[str, Reader, str]) -> None:

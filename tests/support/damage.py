@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import uproot
-from support.mini_files import EventMaker, write_mini
+from support.mini_files import Event, EventMaker, write_mini
 from support.mod_files import JETS_F, JETS_I, cut_mod, write_mod
 
 from processors.higgs4l import BRANCHES, LEPTON_BRANCHES
@@ -192,6 +192,9 @@ def damaged_root(folder: Path, donors: list[Donor], seed: int, scale: int) -> li
     damager.other("other tree", coded[0], lambda path: _write_tree(path, events, None, tree="nominal"))
     for branch in ("lep_eta", "eventNumber"):
         damager.other("missing branch", coded[0], lambda path, b=branch: _write_tree(path, events, None, without=[b]))
+    for number in (float("nan"), float("inf")):
+        wrong = [*EventMaker(9).events(20), Event([], mc_weight=number)]
+        damager.other("weight is no number", coded[0], lambda path, w=wrong: write_mini(path, w))
     return damager.made
 
 
