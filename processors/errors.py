@@ -1,8 +1,16 @@
 """What a reader says of a file that cannot be read. An OSError is another matter: it is of the way to the file."""
 
+#: What a damaged file is quoted with ends here [characters].
+LONGEST = 1000
+
 
 class ReadError(ValueError):
     """What was asked for cannot be read; trying again would not help."""
+
+    def __init__(self, text: str) -> None:
+        # Names that come from a damaged file may be anything, also what no text file or data base takes.
+        shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:LONGEST])
+        super().__init__(shown + ("..." if len(text) > LONGEST else ""))
 
 
 class UnreadableFile(ReadError):  # noqa: N818

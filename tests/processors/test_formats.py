@@ -151,6 +151,12 @@ def test_errors_name_file_and_column(file: tuple[str, Reader, str]) -> None:
         reader.read(path, TREES[format], [COLUMNS[format]], 900, ROWS + 1, {})
 
 
+def test_an_error_can_be_written_down_whatever_it_quotes() -> None:
+    text = str(UnreadableFile("cannot read a.root: KeyError: '\udc82\x00\n' " + "x" * 10_000))
+    assert text.encode("utf-8").startswith(rb"cannot read a.root: KeyError: '\udc82\x00\n' x")
+    assert len(text) < 1100
+
+
 def test_no_such_format() -> None:
     with pytest.raises(ValueError, match="unknown file format 'csv'"):
         reader_of("csv")
