@@ -44,7 +44,7 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     failures: list[Failure] = []
     remembered = 0
     known = [Known(file, run.ledger.file(file.path)) for file in files]
-    look = partial(look_at, run.catalogue.tree)
+    look = partial(look_at, run.catalogue.format, run.catalogue.tree)
     longest = run.configuration.retries.longest_item
     kind = Kind(addresses=_addresses)
     for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
@@ -70,16 +70,16 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     return Plan(tuple(originals), tuple(failures), tuple(copies), remembered)
 
 
-def look_at(tree: str, known: Known, attempt: int) -> Opened:
+def look_at(format: str, tree: str, known: Known, attempt: int) -> Opened:
     """On a worker: identity and entries of a file, from memory where its stamp is unchanged."""
     file = known.file
     address = (file.path, *file.replicas)[attempt % _addresses(known)]
-    mark = f"{address} {stamp(address)} {tree}"
+    mark = f"{address} {stamp(address)} {format} {tree}"
     if known.facts is not None and known.facts[0] == mark:
         return Opened(mark, OpenedFile(file.sample, file.path, *known.facts[1:], file.replicas), read=False)
-    from processors.readers import root_file_facts
+    from processors.formats import reader_of
 
-    facts = root_file_facts(address, tree, ())
+    facts = reader_of(format).facts(address, tree, ())
     found = OpenedFile(file.sample, file.path, facts.uuid, facts.entries, facts.size, file.replicas)
     return Opened(mark, found, read=True)
 

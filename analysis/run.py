@@ -38,6 +38,7 @@ class Figures:
     tasks: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
+    bytes_read: int = 0
 
 
 @dataclass
@@ -125,6 +126,7 @@ class Run:
                 "tasks": figures.tasks,
                 "busy_seconds": round(figures.seconds, 3),
                 "peak_memory_bytes": figures.peak_memory,
+                "bytes_read": figures.bytes_read,
             }
             for name, figures in sorted(self.figures.items())
         }
@@ -136,6 +138,7 @@ class Run:
             figures.tasks += 1
             figures.seconds += outcome.seconds
             figures.peak_memory = max(figures.peak_memory, outcome.peak_memory)
+            figures.bytes_read += getattr(outcome.value, "bytes_read", 0)
 
     def _open(self) -> None:
         # A cluster that is interrupted while it starts leaves pieces behind: a request to stop waits until it is up.

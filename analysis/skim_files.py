@@ -111,7 +111,9 @@ def join(group: Join, attempt: int) -> Skim:  # noqa: ARG001  (a second attempt 
     staged = directory / place
     staged.parent.mkdir(parents=True, exist_ok=True)
     rows, waiting, held = 0, [], 0
-    with pq.ParquetWriter(staged, pq.read_schema(directory / group.names[0]), compression="zstd") as writer:
+    with pq.ParquetWriter(
+        staged, pq.read_schema(directory / group.names[0]), compression="zstd", write_page_checksum=True
+    ) as writer:
         for name in group.names:
             table = pq.read_table(directory / name, partitioning=None)
             rows, held = rows + table.num_rows, held + table.num_rows

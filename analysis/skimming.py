@@ -75,6 +75,7 @@ class Skimming:
     collected: Collected = field(default_factory=Collected)
     done: int = 0
     bytes_read: int = 0
+    read_retries: int = 0
     entries: int = 0
     seconds: float = 0.0
 
@@ -124,6 +125,7 @@ class Skimming:
             "entries": sum(self.collected.entries(name) for name in samples),
             "entries_now": self.entries,
             "bytes_read": self.bytes_read,
+            "read_retries": self.read_retries,
             "worker_seconds": round(self.seconds, 3),
         }
 
@@ -168,6 +170,7 @@ class Skimming:
         self.done += 1
         self.entries += item.entries
         self.bytes_read += processed.bytes_read
+        self.read_retries += processed.read_retries
 
     def _commit(self) -> None:
         self._ledger.commit(STAGE, self.collected.changed())

@@ -73,6 +73,8 @@ def unpacked(answer: Answer) -> Answer:
 def sentence(problem: BaseException) -> str:
     """An exception on one line: its type and what it says."""
     text = " ".join(str(problem).split())
+    # Names in damaged files may hold what neither UTF-8 nor the ledger takes.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
 
 
