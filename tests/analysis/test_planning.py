@@ -12,6 +12,7 @@ from analysis.datasets.catalogue import load_catalogue
 from analysis.datasets.samples import Sample
 from analysis.engine.items import InputFile, WorkItem
 from analysis.engine.ledger import Ledger
+from analysis.engine.lock import run_lock
 from analysis.engine.stopping import StopRequest
 from analysis.manifest import Manifest
 from analysis.planning import make_plan
@@ -27,10 +28,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     configuration = load_configuration("higgs4l", ("retries.first_pause=0.01", "retries.attempts=2"))
     catalogue = load_catalogue(configuration.datasets)
     with (
+        run_lock(directory) as lock,
         Ledger(directory / "ledger") as ledger,
         Run(
             configuration, catalogue, directory, Manifest.begin(directory, configuration, catalogue),
-            load_cluster("local", workers=1), ledger, StopRequest(),
+            load_cluster("local", workers=1), ledger, StopRequest(), lock,
         ) as running,
     ):  # fmt: skip
         yield running
