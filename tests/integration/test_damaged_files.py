@@ -61,8 +61,13 @@ def skim(folder: Path, format: Format, files: dict[str, Path], output: Path) -> 
     entry = {"role": "background", "xsec": 1.0, "sumw": 1000.0}
     samples = {name: {**entry, "files": [str(path)]} for name, path in files.items()}
     (folder / "source.yaml").write_text(yaml.safe_dump({"samples": samples}))
+    return command(folder, "skim", format.analysis, "--source", "source.yaml", "--output", output)
+
+
+def command(folder: Path, *arguments: str | Path) -> tuple[int, str]:
+    """Runs `hepbatch` where the private analyses are found."""
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
-    done = hepbatch("skim", format.analysis, "--source", "source.yaml", "--output", output, cwd=folder, PYTHONPATH=path)
+    done = hepbatch(*arguments, cwd=folder, PYTHONPATH=path)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -99,6 +104,9 @@ def run(folder: Path, format: Format, scale: int) -> dict[str, Counter[str]]:
     assert "Traceback" not in printed
     for name in sound:
         assert numbers(output, name) == good[name]
+    # The end of a run shows the first of them; all are in the status.
+    status, listed = command(folder, "status", format.analysis, "--output", output)
+    assert status == 1, listed
     errors = {one["sample"]: one for one in json.loads((output / "manifest.json").read_text())["failures"]}
     assert not errors.keys() & sound.keys()
     table: dict[str, Counter[str]] = {}
@@ -109,8 +117,8 @@ def run(folder: Path, format: Format, scale: int) -> dict[str, Counter[str]]:
             failure = errors[one.name]
             assert failure["file"] == str(one.path)
             assert failure["error"]
-            assert f"{one.path}" in printed
-            assert failure["error"] in printed
+            assert f"{one.path}" in listed
+            assert failure["error"] in listed
         assert end not in ("same numbers", "other numbers") or one.kind not in NEVER_READ, one
         assert end != "other numbers" or one.kind not in CHECKED, one
     return table

@@ -195,6 +195,10 @@ def test_never_two_at_once_while_takers_are_killed(tmp_path: Path, without: str)
         for one in takers:
             one.kill()
             one.wait()
+    if "os.link" in without:  # a file that its maker did not live to write counts for a few seconds
+        past = time.time() - STALE - 1
+        for path in tmp_path.glob("*lock*"):
+            os.utime(path, (past, past))
     with run_lock(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {"lock.json", "diary"}
     # Whoever says that it goes out was the last to come in: nobody came in meanwhile.

@@ -50,7 +50,7 @@ def build(settings: Settings, *, luminosity: float, skim_directory: str | None) 
                         "quality": {"events": int(good.sum()), "weighted": float(columns["weight"][good].sum())},
                     },
                     "histograms": {"pt": spectrum},
-                    "skims": [{"file": name.as_posix()}],
+                    "skims": [{"file": name.as_posix(), "rows": len(events)}],
                 }
             }
 
