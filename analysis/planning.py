@@ -48,7 +48,12 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     longest = run.configuration.retries.longest_item
     kind = Kind(addresses=_addresses)
     for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
-        file = outcome.item.file
+        file, facts = outcome.item.file, outcome.item.facts
+        if outcome.error is not None and facts is not None and outcome.attempts > _addresses(outcome.item):
+            # The storage does not answer now: no reason to forget what was done. What is not done tries for itself.
+            opened.append(OpenedFile(file.sample, file.path, *facts[1:], file.replicas))
+            remembered += 1
+            continue
         if outcome.error is not None:
             failures.append(
                 Failure(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.http_files import serving
 from support.mini_files import EventMaker, write_mini
 
 from analysis.cluster_choice import load_cluster
@@ -86,6 +87,19 @@ def test_where_the_first_address_has_no_good_file_the_next_one_is_read(run: Run,
     again = [make_plan(run, files) for _ in range(2)]
     assert [plan.remembered for plan in again] == [0, 1]
     assert again[0].files == plan.files
+
+
+def test_a_storage_that_does_not_answer_makes_nothing_forgotten(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "far.root", 61)
+    with serving(tmp_path) as served:
+        files = [InputFile("ZZ", f"{served.address}/far.root")]
+        first = make_plan(run, files)
+        assert (first.remembered, first.failures) == (0, ())
+    later = make_plan(run, files)  # its server is gone
+    assert (later.remembered, later.failures) == (1, ())
+    assert later.files == first.files
+    never_seen = make_plan(run, [InputFile("ZZ", f"{served.address}/other.root")])
+    assert len(never_seen.failures) == 1
 
 
 def test_copies_are_left_out_and_named(run: Run, tmp_path: Path) -> None:
