@@ -146,14 +146,14 @@ def report(**options: Any) -> bool:
 @ending
 def status(analysis: str, output: Path | None) -> bool:
     """What of an earlier run is done, missing, failed."""
+    from rich.console import Console
+
     from analysis.configuration import load_configuration
-    from analysis.run_status import describe
+    from analysis.run_status import show_status
 
     name = load_configuration(analysis).name
-    lines, complete = describe(output or Path("results") / name, name)
-    for line in lines:
-        click.echo(line)
-    return complete
+    console = Console(highlight=False, soft_wrap=True)
+    return show_status(output or Path("results") / name, name, console, terminal=sys.stdout.isatty())
 
 
 @main.command()

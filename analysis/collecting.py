@@ -24,10 +24,11 @@ class Collected:
         return cls({sample: _decoded(text) for sample, text in texts.items()})
 
     def add(self, sample: str, content: dict[str, Any]) -> None:
-        """Adds one item's accumulator."""
-        from coffea.processor import accumulate
-
-        self.totals[sample] = accumulate([content], self.totals.get(sample))
+        """Adds one item's accumulator, which may become part of the sum."""
+        if sample in self.totals:
+            _add(self.totals[sample], content)
+        else:
+            self.totals[sample] = content
         self._changed.add(sample)
 
     def changed(self) -> dict[str, str]:
@@ -59,6 +60,20 @@ def write_outcome(directory: Path, collected: Collected, samples: dict[str, Samp
     histograms = {name: total["histograms"] for name, total in totals.items()}
     write_text(directory / "histograms.json", _encoded(histograms))
     _write_root(directory / "histograms.root", histograms)
+
+
+def _add(total: dict[str, Any], content: dict[str, Any]) -> None:
+    """What `coffea.processor.accumulate` does, for what a sum may hold: mappings, numbers and histograms.
+
+    Finding out what else an object could be took coffea most of the time that the driver has for an item.
+    """
+    for key, value in content.items():
+        if key not in total:
+            total[key] = value
+        elif isinstance(value, dict):
+            _add(total[key], value)
+        else:
+            total[key] += value
 
 
 def _encoded(content: Any) -> str:

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from analysis.engine.lock import holder_of, run_lock
+from analysis.engine.lock import living_holder, run_lock
 from analysis.errors import UserError
 from cluster.errors import ClusterError
 from cluster.opening import end_jobs_of
@@ -46,8 +46,8 @@ def detach(directory: Path, words: list[str]) -> list[str]:
         if status is not None:
             last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]
             raise UserError(f"the run ended at once: {last[0].removeprefix('hepbatch: ')} (log: {log})")
-        holder = holder_of(directory)
-        if holder is not None and holder["pid"] == process.pid:
+        holder = living_holder(directory)
+        if holder is not None and holder.pid == process.pid:
             break
         time.sleep(TICK)
     return [
@@ -59,17 +59,17 @@ def detach(directory: Path, words: list[str]) -> list[str]:
 def cancel(directory: Path) -> list[str]:
     """Ends the run in a directory, and what it has in a batch system; gives lines for the user."""
     lines = []
-    holder = holder_of(directory)
+    holder = living_holder(directory)
     if holder is not None:
-        if holder["host"] != socket.gethostname():
-            raise UserError(f"the run in {directory} is on {holder['host']}: cancel it there")
-        os.kill(holder["pid"], signal.SIGTERM)
+        if holder.host != socket.gethostname():
+            raise UserError(f"the run in {directory} is on {holder.host}: cancel it there")
+        os.kill(holder.pid, signal.SIGTERM)
         until = time.monotonic() + LONGEST_END
-        while holder_of(directory) is not None:
+        while living_holder(directory) is not None:
             if time.monotonic() > until:
-                raise UserError(f"the process {holder['pid']} does not end; a second 'hepbatch cancel' does not wait")
+                raise UserError(f"the process {holder.pid} does not end; a second 'hepbatch cancel' does not wait")
             time.sleep(TICK)
-        lines.append(f"process {holder['pid']} has ended; the same command goes on from there")
+        lines.append(f"process {holder.pid} has ended; the same command goes on from there")
     try:
         left = end_jobs_of(directory)
     except ClusterError as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -73,28 +74,22 @@ class Manifest:
         stages = {stage: facts for stage, facts in self.content["stages"].items() if stage not in later}
         self.content["stages"] = stages
         self.content["failures"] = [one for one in self.content["failures"] if one["stage"] not in later]
-        self.content["status"] = "running"
+        self.content |= {"status": "running", "doing": name}
         self.save()  # a run that is killed in this stage leaves no word that it was finished
         facts: dict[str, Any] = {"started": now()}
         clock = time.perf_counter()
         yield facts
         facts["seconds"] = round(time.perf_counter() - clock, 3)
         stages[name] = facts
+        del self.content["doing"]
 
     def add_failures(self, failures: list[Failure]) -> None:
         """Lists failures."""
-        self.content["failures"] += [
-            {"stage": f.stage, "sample": f.sample, "file": f.file, "start": f.start, "stop": f.stop, "error": f.error}
-            for f in failures
-        ]
+        self.content["failures"] += [asdict(failure) for failure in failures]
 
-    def failure_lines(self, without: Collection[str] = ()) -> list[str]:
-        """A line for the user per failure: stage, sample, file, entry range, error; `without` leaves stages out."""
-        lines = []
-        for one in (one for one in self.content["failures"] if one["stage"] not in without):
-            entries = "" if one["stop"] is None else f" entries {one['start']} to {one['stop']}"
-            lines.append(f"failed: {one['stage']}: {one['sample']}: {one['file']}{entries}: {one['error']}")
-        return lines
+    def failures(self) -> list[Failure]:
+        """The failures that are listed."""
+        return [Failure(**one) for one in self.content["failures"]]
 
     def settle(self) -> bool:
         """Sets the status from failures and unknown yields; True when the run is complete."""

@@ -44,20 +44,31 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     failures: list[Failure] = []
     remembered = 0
     known = [Known(file, run.ledger.file(file.path)) for file in files]
-    look = partial(look_at, run.catalogue.tree)
+    look = partial(look_at, run.catalogue.format, run.catalogue.tree)
     longest = run.configuration.retries.longest_item
     kind = Kind(addresses=_addresses)
     for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
-        file = outcome.item.file
+        one: Known = outcome.item
+        file = one.file
+        if outcome.error is not None and one.facts is not None and outcome.attempts > _addresses(one):
+            # The storage does not answer now: no reason to forget what was done. What is not done tries for itself.
+            opened.append(OpenedFile(file.sample, file.path, *one.facts[1:], file.replicas))
+            remembered += 1
+            continue
         if outcome.error is not None:
-            failures.append(Failure("plan", file.sample, file.path, None, None, outcome.error))
+            failures.append(
+                Failure(
+                    "plan", file.sample, file.path, None, None, outcome.error,
+                    outcome.attempts, outcome.worker, outcome.host,
+                )
+            )  # fmt: skip
             continue
         found: Opened = outcome.value
         opened.append(found.file)
         remembered += not found.read
         if found.read:
-            one = found.file
-            run.ledger.remember_file(file.path, found.stamp, one.uuid, one.entries, one.size)
+            new = found.file
+            run.ledger.remember_file(file.path, found.stamp, new.uuid, new.entries, new.size)
     run.ledger.commit()
     order = {(file.sample, file.path): number for number, file in enumerate(files)}
     opened.sort(key=lambda file: order[file.sample, file.path])
@@ -65,16 +76,16 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     return Plan(tuple(originals), tuple(failures), tuple(copies), remembered)
 
 
-def look_at(tree: str, known: Known, attempt: int) -> Opened:
+def look_at(format: str, tree: str, known: Known, attempt: int) -> Opened:
     """On a worker: identity and entries of a file, from memory where its stamp is unchanged."""
     file = known.file
     address = (file.path, *file.replicas)[attempt % _addresses(known)]
-    mark = f"{address} {stamp(address)} {tree}"
+    mark = f"{address} {stamp(address)} {format} {tree}"
     if known.facts is not None and known.facts[0] == mark:
         return Opened(mark, OpenedFile(file.sample, file.path, *known.facts[1:], file.replicas), read=False)
-    from processors.readers import root_file_facts
+    from processors.formats import reader_of
 
-    facts = root_file_facts(address, tree, ())
+    facts = reader_of(format).facts(address, tree, ())
     found = OpenedFile(file.sample, file.path, facts.uuid, facts.entries, facts.size, file.replicas)
     return Opened(mark, found, read=True)
 

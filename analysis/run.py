@@ -14,10 +14,11 @@ from analysis.datasets.catalogue import Catalogue
 from analysis.engine.attempts import Counts, Kind, Outcome
 from analysis.engine.dispatch import Dispatcher, dispatched
 from analysis.engine.ledger import Ledger
+from analysis.engine.lock import RunLock
 from analysis.engine.stopping import StopRequest
 from analysis.errors import UserError
 from analysis.manifest import Manifest
-from analysis.progress import follow, say
+from analysis.progress import announce_dashboard, follow, say
 from cluster.errors import ClusterError, SchedulerGone
 from cluster.opening import open_cluster
 from cluster.pools import Cluster
@@ -39,6 +40,7 @@ class Figures:
     tasks: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
+    bytes_read: int = 0
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Run:
     cluster_settings: ClusterSettings
     ledger: Ledger
     stop: StopRequest
+    lock: RunLock
     retry_failed: bool = False
     figures: dict[str, Figures] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
@@ -108,6 +111,7 @@ class Run:
             with self.stop.heeded():
                 outcomes = dispatched(dispatcher, arguments, partial(self._reopen, pool, total))
                 for outcome in follow(outcomes, total, what) if what else outcomes:
+                    self.lock.confirm()
                     self._note(pool, outcome)
                     left += len(outcome.split) - 1
                     if not inner:  # a call in the midst of another knows only its own part
@@ -138,6 +142,7 @@ class Run:
                 "tasks": figures.tasks,
                 "busy_seconds": round(figures.seconds, 3),
                 "peak_memory_bytes": figures.peak_memory,
+                "bytes_read": figures.bytes_read,
             }
             for name, figures in sorted(self.figures.items())
         }
@@ -149,6 +154,7 @@ class Run:
             figures.tasks += 1
             figures.seconds += outcome.seconds
             figures.peak_memory = max(figures.peak_memory, outcome.peak_memory)
+            figures.bytes_read += getattr(outcome.value, "bytes_read", 0)
 
     def _open(self) -> None:
         # A cluster that is interrupted while it starts leaves pieces behind: a request to stop waits until it is up.
@@ -160,6 +166,7 @@ class Run:
             except ClusterError as error:
                 raise UserError(str(error)) from error
             self.stop.check()
+        announce_dashboard(self._cluster.client)
 
     def _need(self, pool: str, items: int) -> None:
         with self.stop.heeded():

@@ -27,15 +27,18 @@ def simulate(run: Run, names: tuple[str, ...], directory: Path) -> tuple[dict[st
     with run.manifest.stage("simulate") as facts:
         due = [task for task in tasks if not _made(task, directory)]
         _remove_others(directory, {path for task in tasks for _, path in task.outputs})
-        failures = []
+        failures: list[Failure] = []
+        failed = 0
         make = partial(simulate_task, run.configuration.module("simulation").__name__, str(directory))
         for outcome in run.map("cpu", make, due, len(due), "simulating", kind=Kind(batches=False)):
             if outcome.error is not None:
+                failed += 1
+                where = (outcome.attempts, outcome.worker, outcome.host)
                 failures += [
-                    Failure("simulate", sample, path, None, None, outcome.error)
+                    Failure("simulate", sample, path, None, None, outcome.error, *where)
                     for sample, path in outcome.item.outputs
                 ]
-        facts.update(tasks=len(tasks), made=len(due) - len({f.file for f in failures}), failed=len(failures))
+        facts.update(tasks=len(tasks), kept=len(tasks) - len(due), done_now=len(due) - failed, failed=failed)
     run.manifest.add_failures(failures)
     say(f"simulated {len(due)} of {len(tasks)} tasks ({len(tasks) - len(due)} were there) in {facts['seconds']:.0f} s")
     samples = from_directory(directory, run.catalogue, only=list(names), origin=SIMULATED)

@@ -8,6 +8,7 @@ between the two is put right by the next run.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -48,13 +49,13 @@ def staged_name(fingerprint: str, name: str) -> str:
 
 def restore(directory: Path, ledger: Ledger) -> list[str]:
     """Makes the skim directory that of the ledger again, and gives the samples of which something is lost."""
+    _remove_others(directory, ledger)  # first out of sight, then in, as everywhere
     lost = []
     for sample in ledger.samples_with_skims():
         skims = ledger.skims(sample)
         publish(directory, [skim for skim in skims if not (directory / skim.name).exists()])
         if not all(_is_whole(directory, skim) for skim in skims):
             lost.append(sample)
-    _remove_others(directory, ledger)
     return lost
 
 
@@ -105,10 +106,14 @@ def join(group: Join, attempt: int) -> Skim:  # noqa: ARG001  (a second attempt 
     import pyarrow.parquet as pq
 
     directory = Path(group.directory)
-    staged = directory / staged_name("joined", group.joined)
+    # A place of its own: a worker of a run that was killed may still be joining the same files.
+    place = staged_name(f"joined-{secrets.token_hex(4)}", group.joined)
+    staged = directory / place
     staged.parent.mkdir(parents=True, exist_ok=True)
     rows, waiting, held = 0, [], 0
-    with pq.ParquetWriter(staged, pq.read_schema(directory / group.names[0]), compression="zstd") as writer:
+    with pq.ParquetWriter(
+        staged, pq.read_schema(directory / group.names[0]), compression="zstd", write_page_checksum=True
+    ) as writer:
         for name in group.names:
             table = pq.read_table(directory / name, partitioning=None)
             rows, held = rows + table.num_rows, held + table.num_rows
@@ -118,7 +123,7 @@ def join(group: Join, attempt: int) -> Skim:  # noqa: ARG001  (a second attempt 
                 waiting, held = [], 0
         if waiting:
             writer.write_table(pa.concat_tables(waiting), row_group_size=ROW_GROUP)
-    return Skim(group.joined, group.sample, staged_name("joined", group.joined), staged.stat().st_size, rows)
+    return Skim(group.joined, group.sample, place, staged.stat().st_size, rows)
 
 
 def skim_paths(directory: Path, sample: str) -> tuple[str, ...]:

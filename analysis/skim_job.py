@@ -25,6 +25,7 @@ class SkimJob:
     settings: str
     luminosity: float | None
     directory: str
+    format: str
     tree: str
     weight_branch: str
     metadata: dict[str, dict[str, Any]]
@@ -33,11 +34,12 @@ class SkimJob:
 
 @dataclass(frozen=True)
 class Processed:
-    """What a work item gives: the processor's accumulator of its sample, the skim it wrote, and the bytes it read."""
+    """What a work item gives: the processor's accumulator of its sample, the skim it wrote, and what reading took."""
 
     content: dict[str, Any]
     skim: Skim | None
     bytes_read: int
+    read_retries: int
 
 
 def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
@@ -48,8 +50,9 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
     packages = ("processors", module.partition(".")[0])
     fingerprints = {
         name: fingerprint(
-            (module, "processors.readers"), packages, settings=settings, luminosity=configuration.luminosity,
-            tree=catalogue.tree, weight_branch=catalogue.weight_branch, sample=sample.metadata(),
+            (module, "processors.formats"), packages, settings=settings, luminosity=configuration.luminosity,
+            format=catalogue.format, tree=catalogue.tree, weight_branch=catalogue.weight_branch,
+            sample=sample.metadata(),
         )
         for name, sample in samples.items()
     }  # fmt: skip
@@ -58,6 +61,7 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
         settings,
         configuration.luminosity,
         str((run.directory / "skim").resolve()),
+        catalogue.format,
         catalogue.tree,
         catalogue.weight_branch,
         {name: sample.metadata() for name, sample in samples.items()},
@@ -68,30 +72,33 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
 def process_item(job: SkimJob, item: WorkItem, attempt: int) -> Processed:
     """On a worker: reads one entry range, and gives what the processor makes of it.
 
-    Raises ValueError where the file is not the one that was planned, or the processor saw other entries than these.
+    Raises ValueError where the file is not the one that was planned, the processor saw other entries than these, or
+    what it gives is not finite.
     """
-    from processors.readers import read_root
+    from processors.chunks import check_finite
+    from processors.formats import reader_of
 
     mark = job.fingerprints[item.sample]
-    metadata = {**job.metadata[item.sample], "dataset": item.sample, "fileuuid": item.uuid}
+    metadata = {**job.metadata[item.sample], "dataset": item.sample}
     module = importlib.import_module(job.module)
+    branches = module.branches(metadata["role"])
     address = item.address(attempt)
-    events = read_root(address, job.tree, module.branches(metadata["role"]), item.start, item.stop, metadata)
-    if events.metadata["fileuuid"] != item.uuid:
-        raise ValueError(f"{address} is not the file that was planned: its uuid is {events.metadata['fileuuid']}")
+    events = reader_of(job.format).read(address, job.tree, branches, item.start, item.stop, metadata, item.uuid)
     staged = Path(job.directory) / staged_name(mark, "")
     result = _processor(job.module, job.settings, job.luminosity, str(staged)).process(events)
     content = _checked(item, result)
-    return Processed(content, _skim(job, item, content.pop("skims"), mark), events.bytes_read)
+    check_finite(content)
+    return Processed(content, _skim(job, item, content.pop("skims"), mark), events.bytes_read, events.retries)
 
 
 def sum_weights(job: SkimJob, part: tuple[str, int, int | None], attempt: int) -> float:  # noqa: ARG001
     """On a worker: sum of generator weights of an entry range."""
-    from processors.readers import root_file_facts, sum_branch
+    from processors.formats import reader_of
 
     path, start, stop = part
-    last = root_file_facts(path, job.tree, ()).entries if stop is None else stop
-    return sum_branch(path, job.tree, job.weight_branch, start, last)
+    reader = reader_of(job.format)
+    last = reader.facts(path, job.tree, ()).entries if stop is None else stop
+    return reader.total(path, job.tree, job.weight_branch, start, last)
 
 
 def _checked(item: WorkItem, result: dict[str, Any]) -> dict[str, Any]:

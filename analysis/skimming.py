@@ -75,6 +75,7 @@ class Skimming:
     collected: Collected = field(default_factory=Collected)
     done: int = 0
     bytes_read: int = 0
+    read_retries: int = 0
     entries: int = 0
     seconds: float = 0.0
 
@@ -105,8 +106,9 @@ class Skimming:
                 self._end(outcome)
                 if ledger.due():
                     self._commit()
-        except Stopped:
-            self._commit()
+        except Stopped as stopped:
+            if not stopped.at_once:  # otherwise an item may be in the sums and not yet in the ledger: neither is kept
+                self._commit()
             raise
         self._commit()
         self._join()
@@ -123,6 +125,7 @@ class Skimming:
             "entries": sum(self.collected.entries(name) for name in samples),
             "entries_now": self.entries,
             "bytes_read": self.bytes_read,
+            "read_retries": self.read_retries,
             "worker_seconds": round(self.seconds, 3),
         }
 
@@ -167,6 +170,7 @@ class Skimming:
         self.done += 1
         self.entries += item.entries
         self.bytes_read += processed.bytes_read
+        self.read_retries += processed.read_retries
 
     def _commit(self) -> None:
         self._ledger.commit(STAGE, self.collected.changed())
@@ -187,7 +191,10 @@ class Skimming:
 
 def failures_of(run: Run) -> list[Failure]:
     """The failed items of the ledger."""
-    return [Failure(STAGE, e.sample, e.path, e.start, e.stop, str(e.error)) for e in run.ledger.rows(STAGE, "failed")]
+    return [
+        Failure(STAGE, e.sample, e.path, e.start, e.stop, str(e.error), e.attempts, e.worker, e.host)
+        for e in run.ledger.rows(STAGE, "failed")
+    ]
 
 
 def check_entries(plan: Plan, collected: Collected, failures: list[Failure]) -> None:

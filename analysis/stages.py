@@ -19,9 +19,9 @@ from analysis.engine.stopping import Stopped, stop_request
 from analysis.errors import Interrupted, UserError
 from analysis.files import remove_temporaries
 from analysis.manifest import Manifest
-from analysis.progress import say
+from analysis.progress import console, on_terminal, say
 from analysis.run import Run
-from analysis.run_status import interruption
+from analysis.run_status import MOST_AT_THE_END, interruption, show_status
 from cluster.settings import ClusterSettings
 
 # What the stages write into a run directory, and --fresh removes; nothing else there is ours.
@@ -94,10 +94,10 @@ def simulate_only(request: Request) -> bool:
 
     with _started(request) as run:
         _, failures = simulate(run, tuple(request.catalogue.samples), request.directory)
-        for line in run.manifest.failure_lines():
-            say(line)
+        run.record_cluster(request.cluster_name)
+        complete = _settle(run, not failures)
         say(f"the simulated source is in {request.directory}")
-        return not failures
+        return complete
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def _started(request: Request) -> Iterator[Run]:
 def _cluster(request: Request, manifest: Manifest) -> Iterator[Run]:
     directory = request.directory
     try:
-        with run_lock(directory):
+        with run_lock(directory) as lock:
             for one in (directory, directory / "plots"):
                 remove_temporaries(one)
             with (
@@ -122,7 +122,7 @@ def _cluster(request: Request, manifest: Manifest) -> Iterator[Run]:
                 stop_request() as stop,
                 Run(
                     request.configuration, request.catalogue, directory, manifest, request.cluster, ledger, stop,
-                    request.retry_failed,
+                    lock, request.retry_failed,
                 ) as run,
             ):  # fmt: skip
                 yield run
@@ -176,9 +176,12 @@ def _report(configuration: Configuration, directory: Path, manifest: Manifest) -
 def _settle(run: Run, complete: bool) -> bool:
     complete = run.manifest.settle() and complete
     run.manifest.save()
-    for line in run.manifest.failure_lines():
-        say(line)
-    return complete
+    return _show_end(run) and complete
+
+
+def _show_end(run: Run) -> bool:
+    name = run.configuration.name
+    return show_status(run.directory, name, console(), terminal=on_terminal(), most=MOST_AT_THE_END)
 
 
 def _resolve(request: Request) -> Resolved:

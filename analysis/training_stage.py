@@ -78,7 +78,7 @@ def _train(run: Run, job: TrainingJob, tasks: Sequence[Any]) -> tuple[list[Failu
         done += outcome.error is None
     shutil.rmtree(Path(job.directory) / STAGED, ignore_errors=True)
     failed = ledger.rows(STAGE, "failed")
-    return [Failure(STAGE, e.key, e.path, None, None, str(e.error)) for e in failed], done
+    return [Failure(STAGE, e.key, e.path, None, None, str(e.error), e.attempts, e.worker, e.host) for e in failed], done
 
 
 def train_task(job: TrainingJob, task: Any, attempt: int) -> str:  # noqa: ARG001  (seeds are the task's)

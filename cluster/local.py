@@ -43,13 +43,13 @@ class LocalCluster(Cluster):
 
     def need(self, pool: str, items: int | None = None, check: Callable[[], None] = keep_waiting) -> None:  # noqa: ARG002
         """Starts all workers of a pool and returns when they are there."""
-        from distributed import Nanny
+        from cluster.worker_nanny import WorkerNanny
 
         check()
         self._ran.add(pool)
         for number in range(self._sizes[pool]):
             options = _options(pool, number, self._pools[pool], self._memory[pool], self._gpus, self._logs)
-            self._cluster.worker_spec.setdefault(f"{pool}-{number}", {"cls": Nanny, "options": options})
+            self._cluster.worker_spec.setdefault(f"{pool}-{number}", {"cls": WorkerNanny, "options": options})
         if any(name not in self._cluster.workers for name in self._named(pool)):
             self._start()
 

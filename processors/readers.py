@@ -1,145 +1,104 @@
 """Reading entry ranges of ROOT trees, fast and on one thread, with errors that say what is wrong with the file."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import uproot
 
+from processors.chunks import Chunk, FileFacts, Request, check_columns, reading, total_of
+from processors.errors import ChangedFile, MissingBranch, MissingTree, ReadError, UnreadableFile
+from processors.patient import Ranges
+from processors.root_source import open_root
 from processors.selections import Array
 
-
-class ReadError(ValueError):
-    """What was asked for cannot be read; trying again would not help."""
-
-
-class UnreadableFile(ReadError):  # noqa: N818
-    """The content of a file is not what it should be: empty, truncated, damaged, no ROOT file, a directory."""
-
-
-class MissingTree(ReadError):  # noqa: N818
-    """The file has no tree of the name asked for."""
-
-
-class MissingBranch(ReadError):  # noqa: N818
-    """The tree lacks a branch that is needed."""
-
-
-@dataclass(frozen=True)
-class FileFacts:
-    """What planning needs to know of a file: the identity ROOT gave it, entries of the tree, size in bytes."""
-
-    uuid: str
-    entries: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Branches of an entry range: what a processor gets as `events`.
-
-    `chunk[branch]` is a numpy array for one number per event and an awkward array for lists, `metadata` has the given
-    keys with `filename`, `fileuuid`, `treename`, `entrystart` and `entrystop`.
-    """
-
-    arrays: Mapping[str, Any]
-    metadata: Mapping[str, Any]
-    bytes_read: int = 0
-
-    def __getitem__(self, branch: str) -> Any:
-        return self.arrays[branch]
-
-    def __len__(self) -> int:
-        return int(self.metadata["entrystop"]) - int(self.metadata["entrystart"])
+__all__ = [
+    "ChangedFile", "Chunk", "FileFacts", "MissingBranch", "MissingTree", "ReadError", "RootReader", "UnreadableFile",
+    "read_root", "root_file_facts", "sum_branch",
+]  # fmt: skip
 
 
 def read_root(
-    path: str, tree: str, branches: Sequence[str], start: int, stop: int, metadata: Mapping[str, Any]
+    path: str,
+    tree: str,
+    branches: Sequence[str],
+    start: int,
+    stop: int,
+    metadata: Mapping[str, Any],
+    uuid: str | None = None,
 ) -> Chunk:
     """Reads the entries from `start` up to, not including, `stop` of the branches, with one opening of the file.
 
-    Raises MissingTree, MissingBranch, UnreadableFile or, for a range outside the tree, ReadError (all of them
-    ValueErrors), and OSError where the file cannot be opened or fetched.
+    Raises MissingTree, MissingBranch, UnreadableFile, ChangedFile where the file's uuid is not the one given, or, for a
+    range outside the tree, ReadError (all of them ValueErrors), and OSError where the file cannot be opened or fetched.
     """
-    with _open_tree(path, tree, branches) as (file, ttree):
-        _check_range(path, ttree, start, stop)
-        details = {
-            "filename": path,
-            "fileuuid": str(file.file.uuid),
-            "treename": tree,
-            "entrystart": start,
-            "entrystop": stop,
-        }
-        return Chunk(_arrays(ttree, branches, start, stop), {**metadata, **details})
+    with _open_tree(path, tree, branches) as (ranges, file, ttree):
+        request = Request(path, tree, start, stop, uuid)
+        request.check(str(file.file.uuid), ttree.num_entries)
+        return request.chunk(_arrays(ttree, branches, start, stop), metadata, str(file.file.uuid), ranges)
 
 
 def root_file_facts(path: str, tree: str, branches: Sequence[str]) -> FileFacts:
     """Opens a file and checks that it has the tree and the branches; reads no data. Raises as `read_root` does."""
-    with _open_tree(path, tree, branches) as (file, ttree):
-        return FileFacts(uuid=str(file.file.uuid), entries=int(ttree.num_entries), size=int(file.file.source.num_bytes))
+    with _open_tree(path, tree, branches) as (ranges, file, ttree):
+        _check_entries(path, ttree)
+        return FileFacts(uuid=str(file.file.uuid), entries=int(ttree.num_entries), size=ranges.size)
 
 
 def sum_branch(path: str, tree: str, branch: str, start: int, stop: int) -> float:
     """The sum in double precision of a branch over an entry range, such as the weights of unprocessed events."""
-    with _open_tree(path, tree, [branch]) as (_, ttree):
-        _check_range(path, ttree, start, stop)
-        return float(np.sum(_arrays(ttree, [branch], start, stop)[branch], dtype=np.float64))
+    with _open_tree(path, tree, [branch]) as (_, file, ttree):
+        Request(path, tree, start, stop).check(str(file.file.uuid), ttree.num_entries)
+        return total_of(path, branch, _arrays(ttree, [branch], start, stop)[branch])
 
 
-def _check_range(path: str, ttree: Any, start: int, stop: int) -> None:
-    if not 0 <= start <= stop <= ttree.num_entries:
-        raise ReadError(
-            f"entries {start} to {stop} are outside the tree {ttree.name} of {path}, which has {ttree.num_entries}"
+class RootReader:
+    """ROOT files with a TTree; columns are branches."""
+
+    def facts(self, path: str, tree: str, columns: Sequence[str]) -> FileFacts:
+        """Identity, entries and size; see `root_file_facts`."""
+        return root_file_facts(path, tree, columns)
+
+    def read(
+        self,
+        path: str,
+        tree: str,
+        columns: Sequence[str],
+        start: int,
+        stop: int,
+        metadata: Mapping[str, Any],
+        uuid: str | None = None,
+    ) -> Chunk:
+        """An entry range; see `read_root`."""
+        return read_root(path, tree, columns, start, stop, metadata, uuid)
+
+    def total(self, path: str, tree: str, column: str, start: int, stop: int) -> float:
+        """The sum of a branch; see `sum_branch`."""
+        return sum_branch(path, tree, column, start, stop)
+
+
+def _check_entries(path: str, ttree: Any) -> None:
+    """A damaged number of entries would make a plan of any length: the branches must have it, too."""
+    entries, branches = int(ttree.num_entries), ttree.branches
+    longest = max((int(branch.num_entries) for branch in branches), default=entries)
+    if entries < 0 or longest != entries:
+        raise UnreadableFile(
+            f"cannot read {path}: the tree {ttree.name!r} claims {entries} entries, its branches have {longest}"
         )
 
 
 @contextmanager
-def _open_tree(path: str, tree: str, branches: Sequence[str]) -> Iterator[tuple[Any, Any]]:
+def _open_tree(path: str, tree: str, branches: Sequence[str]) -> Iterator[tuple[Ranges, Any, Any]]:
     """Opens a file, finds the tree and checks the branches; every failure becomes an error that names the file."""
-    _check_local(path)
-    try:
-        # The mapping keeps uproot from taking what follows a colon in a path for an object name.
-        with uproot.open({path: None}, object_cache=None, array_cache=None) as file:
-            size, needed = int(file.file.source.num_bytes), int(file.file.fEND)
-            if size < needed:
-                raise UnreadableFile(f"cannot read {path}: it is truncated, {size} of {needed} bytes")
-            ttree = _tree(file, path, tree)
-            _check_branches(ttree, path, tree, branches)
-            yield file, ttree
-    except ReadError:
-        raise
-    except OSError as error:
-        raise OSError(f"cannot read {path}: {_first_line(error)}") from error
-    except Exception as error:
-        # uproot meets damaged files with whatever fails first: struct, index, key, zlib errors and its own.
-        raise UnreadableFile(f"cannot read {path}: {type(error).__name__}: {_first_line(error)}") from error
-
-
-def _check_local(path: str) -> None:
-    if "://" in path:
-        return
-    local = Path(path)
-    if local.is_dir():
-        raise UnreadableFile(f"cannot read {path}: it is a directory, not a ROOT file")
-    if not local.exists():
-        raise FileNotFoundError(f"cannot read {path}: there is no such file")
-    if not local.is_file():
-        raise UnreadableFile(f"cannot read {path}: it is not a regular file")
-    if local.stat().st_size == 0:
-        raise UnreadableFile(f"cannot read {path}: it is empty (zero bytes)")
-    with local.open("rb") as handle:
-        if handle.read(4) != b"root":
-            raise UnreadableFile(f"cannot read {path}: it is not a ROOT file")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    with reading(path, "ROOT", b"root") as ranges, open_root(path, ranges) as file:
+        if ranges.size < int(file.file.fEND):
+            raise UnreadableFile(f"cannot read {path}: it is truncated, {ranges.size} of {file.file.fEND} bytes")
+        ttree = _tree(file, path, tree)
+        check_columns(path, f"the tree {tree!r}", ttree.keys(recursive=True), branches)
+        yield ranges, file, ttree
 
 
 def _tree(file: Any, path: str, tree: str) -> Any:
@@ -150,16 +109,6 @@ def _tree(file: Any, path: str, tree: str) -> Any:
     other = f" (there is a {classes[tree]} of that name)" if tree in classes else ""
     found = f"its trees are: {', '.join(trees)}" if trees else "it has no tree"
     raise MissingTree(f"{path} has no tree {tree!r}{other}; {found}")
-
-
-def _check_branches(ttree: Any, path: str, tree: str, branches: Sequence[str]) -> None:
-    names = ttree.keys(recursive=True)
-    present = set(names)
-    for branch in branches:
-        if branch not in present:
-            near = difflib.get_close_matches(branch, names, n=1, cutoff=0.0)
-            hint = f"; the nearest name it has is {near[0]!r}" if near else "; it has no branch"
-            raise MissingBranch(f"{path}: the tree {tree!r} has no branch {branch!r}{hint}")
 
 
 class _FlatContent(uproot.interpretation.jagged.AsJagged):  # type: ignore[misc]

@@ -36,6 +36,7 @@ def write_skim(path: Path, tables: Sequence[Mapping[str, Array]], *, compression
             use_dictionary=False,
             write_statistics=False,
             row_group_size=max(1, table.num_rows),
+            write_page_checksum=True,
         )
         temporary.replace(path)
     finally:

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says what else the machine does, not whether it holds.
+settings.register_profile("hepbatch", deadline=None)
+settings.load_profile("hepbatch")
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from analysis.configuration import find_yaml, read_yaml, validate
 
@@ -53,10 +53,17 @@ class Catalogue(BaseModel):
 
     label: str = Field(description="whose data, for every plot")
     sqrt_s_tev: PositiveFloat = Field(description="centre-of-mass energy [TeV]")
-    tree: str = Field(description="name of the TTree in every file")
+    format: Literal["root", "parquet", "mod_hdf5"] = Field(default="root", description="format of the files")
+    tree: str = Field(default="", description="name of the TTree in every file; no word for other formats")
     weight_branch: str = Field(description="branch of the generator weight")
     layout: Layout
     samples: dict[str, SampleEntry]
+
+    @model_validator(mode="after")
+    def _tree_is_named(self) -> Catalogue:
+        if self.format == "root" and not self.tree:
+            raise ValueError("tree: files of the format root need the name of their TTree")
+        return self
 
     def by_dsid(self, dsid: int) -> str | None:
         """The sample of a data set number, or None."""

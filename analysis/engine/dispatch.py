@@ -8,11 +8,13 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from analysis.engine.attempts import Attempt, Counts, Kind, Outcome, Policy
-from analysis.engine.calls import Answer, Answers, Call, call_batch, sentence
+from analysis.engine.calls import Answer, Answers, Call, call_batch, sentence, unpacked
 from analysis.engine.faults import is_transient
 from analysis.engine.stopping import StopRequest
 
@@ -38,11 +40,12 @@ class ClusterLost(Exception):  # noqa: N818  (whether it is an error is for the 
 
 @dataclass
 class Flight:
-    """A batch at the scheduler: alone at one worker where `place` names it."""
+    """A batch at the scheduler: alone at one worker where `place` names it; `missed` since that worker is gone."""
 
     batch: list[Attempt]
     place: str | None
     sent: float
+    missed: float | None = None
 
 
 def _nobody_watches() -> None:
@@ -77,8 +80,11 @@ class Dispatcher:
         self._arrived: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._exhausted = False
+        self._packed: bytes | None = None
         self._seconds_per_item = BATCH_SECONDS
         self._workers: list[str] = []
+        self._known: set[str] = set()
+        self._answered_at: dict[str, float] = {}
         self._workers_read = -TICK
         self._workers_seen = 0.0
 
@@ -99,6 +105,7 @@ class Dispatcher:
 
     def _check(self) -> None:
         self.stop.check()
+        self._take_back_strays()
         if self.client.status != "running":
             self._recall()
             self._await_reconnection()
@@ -123,6 +130,23 @@ class Dispatcher:
         if flying and self.client.status == "running":
             self.client.cancel(list(flying), force=True)
 
+    def _take_back_strays(self) -> None:
+        """Takes back what was sent to a worker that is gone: no other may have it, and it is not why the worker died.
+
+        Whatever dies of an item that it has is known a moment later; what nobody heard of after that never got there.
+        """
+        self._tagged_workers()
+        for future, flight in list(self._flying.items()):
+            if flight.place is None or flight.place in self._known or future.status != "pending":
+                flight.missed = None
+            elif flight.missed is None:
+                flight.missed = self._workers_read
+            elif self._workers_read - flight.missed >= TICK:
+                del self._flying[future]
+                self._alone.extend(flight.batch)
+                if self.client.status == "running":
+                    self.client.cancel([future], force=True)
+
     def _wake(self) -> None:
         while self._delayed and self._delayed[0][0] <= time.monotonic():
             self._ready.append(heapq.heappop(self._delayed)[2])
@@ -137,6 +161,7 @@ class Dispatcher:
             self._send(batch, None, workers)
         if self._alone and not self._ready and not self._common_flying():
             # One suspect to a worker: whoever dies now, dies of it.
+            workers = self._tagged_workers(now=True)
             idle = [one for one in workers if one not in {flight.place for flight in self._flying.values()}]
             for worker in idle[: len(self._alone)]:
                 self._send([self._alone.popleft()], worker, workers)
@@ -154,6 +179,10 @@ class Dispatcher:
         return [Attempt(item) for item in itertools.islice(items, max(1, min(LARGEST_BATCH, size)))]
 
     def _send(self, batch: list[Attempt], place: str | None, workers: list[str]) -> None:
+        from distributed.protocol.pickle import dumps
+
+        if self._packed is None:
+            self._packed = dumps(self.function)
         others = [one for one in workers if one != batch[0].avoid]
         where: dict[str, Any] = {}
         if place is not None:
@@ -164,9 +193,9 @@ class Dispatcher:
             where["resources"] = {self.tag: 1}
         elif not where:  # those that carry a tag are for others
             where = {"workers": workers, "allow_other_workers": False}
-        calls = [Call(attempt.item, attempt.attempts) for attempt in batch]
+        calls = dumps([Call(attempt.item, attempt.attempts) for attempt in batch])
         try:
-            future = self.client.submit(call_batch, self.function, calls, pure=False, key=self._key(), **where)
+            future = self.client.submit(call_batch, self._packed, calls, pure=False, key=self._key(), **where)
         except Exception as problem:
             if self.client.status == "running":
                 raise
@@ -186,16 +215,30 @@ class Dispatcher:
         if future not in self._flying:  # taken back, or overdue
             return
         flight = self._flying.pop(future)
-        if future.status == "finished":
-            answers: Answers = future.result()
+        answers, problem = self._result(future)
+        if answers is not None:
+            self._answered_at[answers.address] = time.monotonic()
             taken = sum(answer.seconds for answer in answers.answers) / len(answers.answers)
             self._seconds_per_item += 0.3 * (taken - self._seconds_per_item)
             for attempt, answer in zip(flight.batch, answers.answers, strict=True):
-                yield from self._answered(attempt, answer, answers)
-        elif future.status == "error":
-            yield from self._failed(flight, future.exception())
-        else:  # cancelled, because the scheduler is gone: nobody's fault
+                yield from self._answered(attempt, unpacked(answer), answers)
+        elif problem is not None:
+            yield from self._failed(flight, problem)
+        else:  # the scheduler is gone: nobody's fault
             (self._ready if flight.place is None else self._alone).extend(flight.batch)
+
+    def _result(self, future: Future[Any]) -> tuple[Answers | None, BaseException | None]:
+        """The answers of a batch, or why there are none; neither where nobody is to blame."""
+        if future.status == "error":
+            return None, future.exception()
+        if future.status != "finished":
+            return None, None
+        try:
+            return future.result(), None
+        except (CancelledError, OSError):  # the scheduler went while we asked
+            return None, None
+        except Exception as problem:  # the worker died before we asked, and this came of the second call
+            return None, problem
 
     def _failed(self, flight: Flight, problem: BaseException) -> Iterator[Outcome]:
         from distributed.scheduler import KilledWorker
@@ -258,26 +301,32 @@ class Dispatcher:
         if longest is None:
             return
         now = time.monotonic()
-        late = {
-            future: flight for future, flight in self._flying.items() if now - flight.sent > longest * len(flight.batch)
-        }
-        if not late:
+        if all(now - flight.sent <= longest for flight in self._flying.values()):
             return
         try:
             holders = {key: worker for worker, keys in self.client.processing().items() for key in keys}
         except OSError:  # the connection broke while we asked: `_check` finds out whether for good
             return
-        for future, flight in late.items():
-            del self._flying[future]
+        late = []
+        for future, flight in self._flying.items():
+            holder = holders.get(future.key)  # none where it has just arrived, or no worker has it yet
+            # What waits at a worker begins when that has given its last answer.
+            if holder is not None and now - max(flight.sent, self._answered_at.get(holder, 0.0)) > longest:
+                late.append((future, holder))
+        for future, _ in late:
+            flight = self._flying.pop(future)
             self.counts.overdue += 1
             self.client.cancel([future], force=True)
             yield from self._lost(flight, f"workers had it for more than {longest:g} s")
-        workers = sorted({holders[future.key] for future in late if future.key in holders})
-        self.client.restart_workers(workers, raise_for_error=False)
+        if late:
+            with suppress(OSError):  # as above
+                self.client.restart_workers(sorted({holder for _, holder in late}), raise_for_error=False)
 
-    def _tagged_workers(self) -> list[str]:
-        now = time.monotonic()
-        if (now - self._workers_read >= TICK or not self._workers) and self.client.status == "running":
+    def _tagged_workers(self, *, now: bool = False) -> list[str]:
+        """The workers with the tag, as they were within the last moment, or `now`."""
+        time_now = time.monotonic()
+        due = now or time_now - self._workers_read >= TICK or not self._workers
+        if due and self.client.status == "running":
             try:
                 workers = self.client.scheduler_info(n_workers=-1)["workers"]
             except OSError:  # the connection broke while we asked: `_check` finds out whether for good
@@ -287,9 +336,10 @@ class Dispatcher:
                 for address, facts in workers.items()
                 if self._is_ours(facts.get("resources", {})) and facts.get("status") == "running"
             )
-            self._workers_read = now
+            self._known = set(workers)  # those that are paused, too
+            self._workers_read = time_now
             if self._workers:
-                self._workers_seen = now
+                self._workers_seen = time_now
         return self._workers
 
     def _is_ours(self, resources: dict[str, float]) -> bool:

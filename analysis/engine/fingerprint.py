@@ -28,11 +28,15 @@ def source_files(modules: tuple[str, ...], packages: tuple[str, ...]) -> tuple[t
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
+        # The name decides first: to look for a module of a library would import the library.
+        if name in found or (name not in modules and name.partition(".")[0] not in packages):
+            continue
         path = _origin(name)
-        if name in found or path is None or (name not in modules and name.partition(".")[0] not in packages):
+        if path is None:
             continue
         found[name] = path.read_bytes()
         waiting += _imported(found[name], name, is_package=path.name == "__init__.py")
+        waiting.append(name.rpartition(".")[0])  # the package of a module runs before it
     return tuple(sorted(found.items()))
 
 

@@ -68,7 +68,10 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that could not be done: in which stage, on what, and why. `stop` is None where the range is unknown."""
+    """Something that could not be done: in which stage, on what, why, after how many attempts, and where the last was.
+
+    `stop` is None where the range is unknown; `worker` and `host` are where no worker answered.
+    """
 
     stage: str
     sample: str
@@ -76,6 +79,18 @@ class Failure:
     start: int | None
     stop: int | None
     error: str
+    attempts: int | None = None
+    worker: str | None = None
+    host: str | None = None
+
+    def __str__(self) -> str:
+        """One line for the user, never cut: stage, sample, file, entry range, error, attempts and place."""
+        entries = "" if self.stop is None else f" entries {self.start} to {self.stop}"
+        notes = [] if not self.attempts else [f"{self.attempts} attempt{'s' * (self.attempts != 1)}"]
+        if self.worker:
+            notes.append(f"{self.worker} on {self.host}" if self.host else self.worker)
+        note = f" ({', '.join(notes)})" if notes else ""
+        return f"failed: {self.stage}: {self.sample}: {self.file}{entries}: {self.error}{note}"
 
 
 def without_copies(files: Iterable[OpenedFile]) -> tuple[list[OpenedFile], list[Failure]]:

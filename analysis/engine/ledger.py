@@ -7,13 +7,14 @@ are those of exactly the items that are done. Nothing here grows in memory with 
 
 from __future__ import annotations
 
+import operator
 import os
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -97,10 +98,10 @@ class Ledger:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         # What was recorded after the last commit is not in the sums: it goes, and its items are done again.
-        if self._open and kind is not None:
-            self._database.execute("ROLLBACK")
-        else:
+        if kind is None:
             self.commit()
+        elif self._database.in_transaction:
+            self._database.execute("ROLLBACK")
         self._database.close()
 
     def file(self, path: str) -> tuple[str, str, int, int] | None:
@@ -129,7 +130,7 @@ class Ledger:
             database.execute("CREATE TEMP TABLE wanted AS SELECT * FROM items WHERE 0")
             database.executemany(
                 f"INSERT INTO wanted (stage, {_COLUMNS}) VALUES (?{', ?' * len(_NAMES)})",
-                ((stage, *astuple(entry)) for entry in entries),
+                ((stage, *_values(entry)) for entry in entries),
             )
             database.execute("CREATE INDEX temp.wanted_key ON wanted (key)")
             kept = (
@@ -145,6 +146,13 @@ class Ledger:
                 self._forget(stage, sample)
             database.execute(f"DELETE FROM items WHERE stage = ? AND NOT {kept}", (stage,))
             database.execute("INSERT OR IGNORE INTO items SELECT * FROM wanted")
+            # The key has the file's uuid, not its place, which may be another now.
+            same = "FROM wanted w WHERE w.key = coalesce(items.parent, items.key)"
+            database.execute(
+                f"UPDATE items SET path = (SELECT w.path {same}) "
+                f"WHERE stage = ? AND EXISTS (SELECT 1 {same} AND w.path != items.path)",
+                (stage,),
+            )
             database.execute("DROP TABLE wanted")
 
     def begin_again(self, stage: str, sample: str) -> None:
@@ -166,17 +174,17 @@ class Ledger:
         self._begin()
         self._database.execute(
             f"INSERT OR REPLACE INTO items (stage, {_COLUMNS}) VALUES (?{', ?' * len(_NAMES)})",
-            (stage, *astuple(entry)),
+            (stage, *_values(entry)),
         )
         if skim is not None:
-            self._database.execute("INSERT OR REPLACE INTO skims VALUES (?, ?, ?, ?, ?, NULL)", astuple(skim))
+            self._database.execute("INSERT OR REPLACE INTO skims VALUES (?, ?, ?, ?, ?, NULL)", _skim_values(skim))
 
     def record_joined(self, names: Iterable[str], joined: Skim) -> None:
         """From now on the rows of the skims `names` are in the file `joined`."""
         self.commit()
         with self._transaction():
             self._database.executemany("UPDATE skims SET part_of = ? WHERE name = ?", ((joined.name, n) for n in names))
-            self._database.execute("INSERT OR REPLACE INTO skims VALUES (?, ?, ?, ?, ?, NULL)", astuple(joined))
+            self._database.execute("INSERT OR REPLACE INTO skims VALUES (?, ?, ?, ?, ?, NULL)", _skim_values(joined))
 
     def due(self) -> bool:
         """Whether it is time to commit."""
@@ -266,3 +274,6 @@ def read_ledger(directory: Path) -> tuple[dict[tuple[str, str], Counter[str]], l
 
 _NAMES = tuple(field.name for field in fields(Entry))
 _COLUMNS = ", ".join(_NAMES)
+# Not `astuple`, which copies every value: that took longer than the database.
+_values = operator.attrgetter(*_NAMES)
+_skim_values = operator.attrgetter(*(field.name for field in fields(Skim)))

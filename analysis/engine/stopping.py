@@ -13,11 +13,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """The run was asked to stop; `number` is the signal's."""
+    """The run was asked to stop; `number` is the signal's. `at_once`: raised wherever the run was, not in `check`."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, at_once: bool = False) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
+        self.at_once = at_once
 
 
 class StopRequest:
@@ -34,12 +35,14 @@ class StopRequest:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """The block calls `check` now and then: a signal in it only leaves word."""
+        """The block calls `check` now and then: a signal in it only leaves word, which is heeded at its end at last."""
         before, self._waiting = self._waiting, True
         try:
             yield
         finally:
             self._waiting = before
+        if not before:
+            self.check()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The handler of the signals. The second signal does not wait."""
@@ -48,7 +51,7 @@ class StopRequest:
             self._number = number
             return
         self._number = number
-        raise Stopped(number)
+        raise Stopped(number, at_once=True)
 
 
 @contextmanager

@@ -1,14 +1,19 @@
-"""The local cluster with real worker processes: pools, tags, loopback, and errors that stay with their item."""
+"""The local cluster with real processes: pools, tags, loopback, logs, and an end that leaves nothing."""
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from analysis.engine.feeding import feed
 
+from analysis.engine.attempts import Outcome
+from analysis.engine.dispatch import Dispatcher
+from cluster import local
 from cluster.local import LOOPBACK, Cluster
 from cluster.opening import open_cluster
 from cluster.settings import ClusterSettings
@@ -26,42 +31,55 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield running
 
 
-def identify(_: int) -> tuple[int, str | None, str | None]:
+def identify(item: int, attempt: int) -> tuple[int, str | None, str | None]:
     return os.getpid(), os.environ.get("OMP_NUM_THREADS"), os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
-def third_fails(number: int) -> int:
-    if number == 3:
-        raise ValueError("entry 3 is\nbroken")
-    return number * number
-
-
-def greet(_: int) -> None:
+def greet(item: int, attempt: int) -> None:
     os.write(1, b"greetings\n")
 
 
-def kill_worker(number: int) -> int:
-    if number == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number
+def blocked_signals(item: int, attempt: int) -> set[int]:
+    """The signals that no thread of the worker's process receives."""
+    masks = [
+        int(line.split()[1], 16)
+        for status in Path("/proc/self/task").glob("*/status")
+        for line in status.read_text().splitlines()
+        if line.startswith("SigBlk:")
+    ]
+    return {number for number in range(1, 32) if all(mask >> (number - 1) & 1 for mask in masks)}
+
+
+def ends(cluster: Cluster, function: Any, number: int, tag: str = "CPU") -> list[Outcome]:
+    return list(Dispatcher(cluster.client, function, tag).run(iter(range(number))))
+
+
+def descendants() -> dict[int, psutil.Process]:
+    return {child.pid: child for child in psutil.Process().children(recursive=True)}
+
+
+def living(processes: Iterable[psutil.Process], part: str = "") -> list[psutil.Process]:
+    """Those that go on, with a word in their command; multiprocessing keeps one of its own for all of the tests."""
+    found = []
+    for process in processes:
+        try:
+            command = " ".join(process.cmdline())
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        if part in command and "resource_tracker" not in command and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
 
 
 def test_each_pool_runs_its_own_tasks_in_processes_of_its_own(cluster: Cluster) -> None:
-    cpu = list(feed(cluster.client, identify, range(20), tag="CPU", workers=2))
-    gpu = list(feed(cluster.client, identify, range(3), tag="GPU", workers=1))
-    assert {cluster.pool_of[str(one.worker)] for one in cpu} == {"cpu"}
-    assert {cluster.pool_of[str(one.worker)] for one in gpu} == {"gpu"}
+    assert cluster.workers == {"cpu": 2, "gpu": 1}
+    cpu, gpu = ends(cluster, identify, 300), ends(cluster, identify, 3, tag="GPU")
+    assert {str(one.worker).partition("-")[0] for one in cpu} == {"cpu"}
+    assert {one.worker for one in gpu} == {"gpu-0"}
     processes = [{one.value[0] for one in outcomes} for outcomes in (cpu, gpu)]
     assert processes[0].isdisjoint(processes[1])
     assert os.getpid() not in processes[0] | processes[1]
     assert {one.value[1:] for one in cpu} == {("1", "")}
-
-
-def test_an_error_is_the_outcome_of_its_item_alone(cluster: Cluster) -> None:
-    outcomes = {one.argument: one for one in feed(cluster.client, third_fails, range(50), tag="CPU", workers=2)}
-    assert len(outcomes) == 50
-    assert outcomes.pop(3).error == "ValueError: entry 3 is broken"
-    assert all(one.error is None and one.value == number**2 for number, one in outcomes.items())
 
 
 def test_everything_listens_on_loopback_only(cluster: Cluster) -> None:
@@ -75,34 +93,71 @@ def test_everything_listens_on_loopback_only(cluster: Cluster) -> None:
     assert listening == {LOOPBACK}
 
 
+def test_the_signals_of_the_terminal_do_not_reach_the_workers(cluster: Cluster) -> None:
+    (outcome,) = ends(cluster, blocked_signals, 1)
+    assert {signal.SIGINT, signal.SIGHUP} <= outcome.value
+    assert signal.SIGTERM not in outcome.value
+
+
 def test_what_workers_print_goes_to_their_logs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with open_cluster(SETTINGS, tmp_path) as cluster:
-        list(feed(cluster.client, greet, range(8), tag="CPU", workers=2))
+        ends(cluster, greet, 8)
     assert "greetings" not in "".join(capfd.readouterr())
     assert sum(path.read_text().count("greetings") for path in tmp_path.glob("cpu-*.log")) == 8
 
 
-def test_the_end_leaves_no_process(tmp_path: Path) -> None:
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
+def kill_one(before: dict[int, psutil.Process], part: str) -> None:
+    """Kills a process of the cluster; after a worker, it waits until that begins to start again."""
+    alike = living((child for pid, child in descendants().items() if pid not in before), part)
+    alike[0].kill()
+    while part == "spawn_main" and len(living(set(descendants().values()) - set(alike), part)) == 0:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "victims",
+    [(), ("spawn_main",), ("cluster.scheduler_process",), ("spawn_main", "cluster.scheduler_process")],
+    ids=["nothing", "a worker", "the scheduler", "both"],
+)
+def test_the_end_leaves_no_process(tmp_path: Path, victims: tuple[str, ...]) -> None:
+    """Also where a worker or the scheduler was killed the moment before."""
+    before = descendants()
     with open_cluster(SETTINGS, tmp_path):
-        started = {process.pid for process in psutil.Process().children(recursive=True)} - before
-        assert len(started) >= 3
-    living = {pid for pid in started if psutil.pid_exists(pid) and _is_worker(pid)}
-    assert living == set()
+        started = {pid: child for pid, child in descendants().items() if pid not in before}
+        assert len(living(started.values())) >= 4
+        for part in victims:
+            kill_one(before, part)
+        started |= {pid: child for pid, child in descendants().items() if pid not in before}
+    assert living(started.values()) == []
+    assert living([child for pid, child in descendants().items() if pid not in before]) == []
 
 
-def _is_worker(pid: int) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return False
+def test_an_end_by_an_error_leaves_no_process_either(tmp_path: Path) -> None:
+    before = descendants()
+    with pytest.raises(ZeroDivisionError), open_cluster(SETTINGS, tmp_path):
+        raise ZeroDivisionError
+    assert living([child for pid, child in descendants().items() if pid not in before]) == []
 
 
-def test_an_item_that_kills_its_workers_fails_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_killed_while_the_workers_start_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "START_TIMEOUT", 15)
+    before = descendants()
+    killed: list[int] = []
+
+    def kill_scheduler() -> None:
+        while not killed:
+            mine = [child for pid, child in descendants().items() if pid not in before]
+            if living(mine, "spawn_main"):
+                (scheduler,) = living(mine, "cluster.scheduler_process")
+                scheduler.kill()
+                killed.append(scheduler.pid)
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_scheduler, daemon=True)
+    killer.start()
     with open_cluster(SETTINGS, tmp_path) as cluster:
-        outcomes = {one.argument: one for one in feed(cluster.client, kill_worker, range(12), tag="CPU", workers=2)}
-    assert "KilledWorker" in str(outcomes[5].error)
-    finished = [number for number, one in outcomes.items() if one.error is None and one.value == number]
-    assert len(outcomes) == 12
-    assert 5 not in finished
+        assert len(ends(cluster, identify, 4)) == 4
+    assert killed != []
+    assert living([child for pid, child in descendants().items() if pid not in before]) == []

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.command import hepbatch, make_source
+from support.command import hepbatch, make_source, python_path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "adding-an-analysis.md"
 
@@ -16,7 +16,7 @@ def test_the_worked_example_runs(tmp_path: Path) -> None:
     for name, text in re.findall(r"^# file: (\S+)\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL):
         (tmp_path / name).write_text(text)
     source = make_source(tmp_path / "source", ("ZZ", "ttbar_lep"))
-    done = hepbatch("run", "./dilepton.yaml", "--source", source, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    done = hepbatch("run", "./dilepton.yaml", "--source", source, cwd=tmp_path, PYTHONPATH=python_path(tmp_path))
     assert done.returncode == 0, done.stderr
     run = tmp_path / "results" / "dilepton"
     cutflow = json.loads((run / "cutflow.json").read_text())

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.command import hepbatch, make_source
+from support.command import hepbatch, make_source, python_path
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,6 @@ def test_help_answers_without_heavy_imports(tmp_path: Path) -> None:
         "heavy = {'tensorflow', 'keras', 'coffea', 'sklearn', 'matplotlib', 'uproot', 'distributed', 'pandas'}\n"
         "atexit.register(lambda: print('loaded:', sorted(heavy & set(sys.modules)), file=sys.stderr))\n"
     )
-    done = hepbatch("--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    done = hepbatch("--help", cwd=tmp_path, PYTHONPATH=python_path(tmp_path))
     assert done.returncode == 0
     assert "loaded: []" in done.stderr

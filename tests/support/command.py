@@ -33,6 +33,11 @@ def hepbatch(*arguments: str | Path, cwd: Path, **environment: str) -> subproces
     )
 
 
+def python_path(directory: Path) -> str:
+    """The PYTHONPATH of these tests with a directory before it."""
+    return os.pathsep.join([str(directory), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def make_source(directory: Path, samples: tuple[str, ...] = tuple(NAMES), events: int = 300) -> Path:
     """A directory laid out as the public one, with random events; every sample has events of its own."""
     for seed, sample in enumerate(samples, start=1):

@@ -1,26 +1,413 @@
-"""The last state of a key counts, and a cut line of a killed run is not read."""
+"""States, sums and skims of a ledger are those of the same items, also after a kill at any moment."""
 
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
-from analysis.engine.ledger import Ledger, read_ledger
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.engine.ledger import NAME, PAGE, Entry, Ledger, Skim, read_ledger
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_last_state_counts(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "ledger", "skim") as ledger:
-        ledger.write("a", "planned", start=0)
-        ledger.write("b", "planned", start=5)
-        ledger.write("a", "done", start=0)
-    states = read_ledger(tmp_path / "ledger", "skim")
-    assert {key: entry["state"] for key, entry in states.items()} == {"a": "done", "b": "planned"}
+def entry(number: int, sample: str = "ZZ", mark: str = "v1", **facts: object) -> Entry:
+    return Entry(f"{sample}/u/{number:06d}", mark, sample, f"{sample}.root", number, number + 1, **facts)  # type: ignore[arg-type]
 
 
-def test_a_cut_line_is_not_read(tmp_path: Path) -> None:
-    with Ledger(tmp_path, "skim") as ledger:
-        ledger.write("a", "planned")
-    with (tmp_path / "skim.jsonl").open("a") as file:
-        file.write('{"key": "a", "state": "do')
-    assert read_ledger(tmp_path, "skim")["a"]["state"] == "planned"
+def done(number: int, sample: str = "ZZ", mark: str = "v1", **facts: object) -> Entry:
+    return entry(number, sample, mark, state="done", **facts)
 
 
-def test_a_stage_that_has_not_begun_has_no_states(tmp_path: Path) -> None:
-    assert read_ledger(tmp_path, "train") == {}
+def skim(number: int, sample: str = "ZZ") -> Skim:
+    return Skim(f"{sample}/{number}.parquet", sample, f".staged/v1/{sample}/{number}.parquet", 100, 10)
+
+
+def states(ledger: Ledger) -> dict[str, str]:
+    return {row.key: row.state for row in ledger.rows("skim", "planned", "done", "failed", "split")}
+
+
+def test_what_is_planned_again_unchanged_keeps_its_state(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2), entry(3)])
+        ledger.record("skim", done(1, attempts=2, worker="cpu-0"), skim(1))
+        ledger.record("skim", entry(2, state="failed", error="ValueError: bad"))
+        ledger.commit("skim", {"ZZ": "sum of 1"})
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(3), entry(2), entry(1), entry(4)])
+        assert list(ledger.rows("skim", "done")) == [done(1, attempts=2, worker="cpu-0")]
+        assert [row.error for row in ledger.rows("skim", "failed")] == ["ValueError: bad"]
+        assert [row.start for row in ledger.rows("skim", "planned")] == [3, 4]
+        assert ledger.sums("skim") == {"ZZ": "sum of 1"}
+        assert ledger.skims("ZZ") == [skim(1)]
+
+
+def test_another_fingerprint_starts_that_sample_again_and_no_other(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2), entry(1, "Zee"), entry(2, "Zee")])
+        for sample in ("ZZ", "Zee"):
+            ledger.record("skim", done(1, sample), skim(1, sample))
+        ledger.commit("skim", {"ZZ": "sum of ZZ", "Zee": "sum of Zee"})
+        ledger.plan("skim", [entry(1, mark="v2"), entry(2, mark="v2"), entry(1, "Zee"), entry(2, "Zee")])
+        assert list(ledger.rows("skim", "planned", "done")) == [
+            entry(1, mark="v2"), entry(2, mark="v2"), done(1, "Zee"), entry(2, "Zee")
+        ]  # fmt: skip
+        assert ledger.sums("skim") == {"Zee": "sum of Zee"}
+        assert (ledger.skims("ZZ"), ledger.skims("Zee")) == ([], [skim(1, "Zee")])
+        assert ledger.samples_with_skims() == ["Zee"]
+
+
+def test_a_done_item_that_is_not_wanted_any_more_starts_its_sample_again(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2), entry(1, "Zee")])
+        for one in (done(1), done(2), done(1, "Zee")):
+            ledger.record("skim", one)
+        ledger.commit("skim", {"ZZ": "1 and 2", "Zee": "1"})
+        ledger.plan("skim", [entry(1), entry(1, "Zee")])
+        assert states(ledger) == {entry(1).key: "planned", entry(1, "Zee").key: "done"}
+        assert ledger.sums("skim") == {"Zee": "1"}
+
+
+def test_an_unwanted_item_that_added_nothing_goes_alone(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2), entry(3)])
+        ledger.record("skim", done(1))
+        ledger.record("skim", entry(2, state="failed"))
+        ledger.commit("skim", {"ZZ": "1"})
+        ledger.plan("skim", [entry(1)])
+        assert states(ledger) == {entry(1).key: "done"}
+        assert ledger.sums("skim") == {"ZZ": "1"}
+
+
+def test_a_file_that_was_moved_is_read_where_it_is_now(tmp_path: Path) -> None:
+    part = entry(30, parent=entry(3).key)
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2), entry(3)])
+        for one in (done(1), entry(3, state="split"), part):
+            ledger.record("skim", one)
+        ledger.commit("skim", {"ZZ": "1"})
+        ledger.plan("skim", [replace(entry(number), path="moved.root") for number in (1, 2, 3)])
+        rows = list(ledger.rows("skim", "planned", "done", "split"))
+        assert {(row.start, row.state, row.path) for row in rows} == {
+            (1, "done", "moved.root"), (2, "planned", "moved.root"), (3, "split", "moved.root"),
+            (30, "planned", "moved.root"),
+        }  # fmt: skip
+
+
+def test_the_plan_of_one_stage_leaves_the_other_alone(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1)])
+        ledger.record("skim", done(1), skim(1))
+        ledger.commit("skim", {"ZZ": "1"})
+        ledger.plan("train", [entry(1)])
+        ledger.record("train", done(1))
+        ledger.plan("train", [entry(1, mark="v2")])
+        assert (ledger.count("skim", "done"), ledger.count("train", "done")) == (1, 0)
+        assert (ledger.sums("skim"), ledger.skims("ZZ")) == ({"ZZ": "1"}, [skim(1)])
+
+
+def test_the_parts_of_a_split_item_are_kept_while_the_item_is_wanted(tmp_path: Path) -> None:
+    parts = [done(10, parent=entry(1).key), entry(11, parent=entry(1).key)]
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2)])
+        for one in (entry(1, state="split"), *parts):
+            ledger.record("skim", one)
+        ledger.commit("skim", {"ZZ": "10"})
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2)])
+        assert list(ledger.rows("skim", "planned")) == [entry(2), parts[1]]
+        assert list(ledger.rows("skim", "done")) == [parts[0]]
+        assert ledger.sums("skim") == {"ZZ": "10"}
+        ledger.plan("skim", [entry(2)])
+        assert states(ledger) == {entry(2).key: "planned"}
+        assert ledger.sums("skim") == {}
+
+
+def test_what_was_recorded_after_the_last_commit_goes_with_an_exception(tmp_path: Path) -> None:
+    def session() -> None:
+        with Ledger(tmp_path) as ledger:
+            ledger.plan("skim", [entry(1), entry(2)])
+            ledger.record("skim", done(1), skim(1))
+            ledger.commit("skim", {"ZZ": "1"})
+            ledger.record("skim", done(2), skim(2))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        session()
+    with Ledger(tmp_path) as ledger:
+        assert states(ledger) == {entry(1).key: "done", entry(2).key: "planned"}
+        assert ledger.skims("ZZ") == [skim(1)]
+
+
+def test_a_plan_that_breaks_off_changes_nothing(tmp_path: Path) -> None:
+    def broken() -> object:
+        yield entry(1, mark="v2")
+        raise OSError("the file list ends here")
+
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1)])
+        ledger.record("skim", done(1))
+        ledger.commit("skim", {"ZZ": "1"})
+        with pytest.raises(OSError, match="ends here"):
+            ledger.plan("skim", broken())  # type: ignore[arg-type]
+        assert list(ledger.rows("skim", "planned", "done")) == [done(1)]
+        ledger.plan("skim", [entry(1)])
+        assert ledger.sums("skim") == {"ZZ": "1"}
+
+
+def test_beginning_again_forgets_all_of_a_sample(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2), entry(3), entry(1, "Zee")])
+        ledger.record("skim", done(1, worker="cpu-0", seconds=1.0, attempts=1), skim(1))
+        ledger.record("skim", entry(2, state="split"))
+        ledger.record("skim", done(20, parent=entry(2).key), skim(20))
+        ledger.record("skim", entry(3, state="failed", error="OSError"))
+        ledger.record("skim", done(1, "Zee"), skim(1, "Zee"))
+        ledger.commit("skim", {"ZZ": "1 and 20", "Zee": "1"})
+        ledger.begin_again("skim", "ZZ")
+        rows = list(ledger.rows("skim", "planned", "done", "failed", "split"))
+        assert rows == [entry(1), entry(2), entry(3), done(1, "Zee")]
+        assert (ledger.sums("skim"), ledger.skims("ZZ"), ledger.skims("Zee")) == ({"Zee": "1"}, [], [skim(1, "Zee")])
+
+
+def test_joined_skims_are_seen_as_the_file_they_became(tmp_path: Path) -> None:
+    joined = Skim("ZZ/part-1.parquet", "ZZ", ".staged/joined/ZZ/part-1.parquet", 250, 20)
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2), entry(3)])
+        for number in (1, 2, 3):
+            ledger.record("skim", done(number), skim(number))
+        ledger.commit("skim", {"ZZ": "all"})
+        ledger.record_joined([skim(1).name, skim(2).name], joined)
+    with Ledger(tmp_path) as ledger:
+        assert ledger.skims("ZZ") == [skim(3), joined]
+        twice = Skim("ZZ/part-2.parquet", "ZZ", ".staged/joined/ZZ/part-2.parquet", 350, 30)
+        ledger.record_joined([joined.name, skim(3).name], twice)
+        assert ledger.skims("ZZ") == [twice]
+
+
+def test_rows_are_read_while_they_change(tmp_path: Path) -> None:
+    number = 2 * PAGE + 7
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", (entry(one) for one in range(number)))
+        seen = []
+        for row in ledger.rows("skim", "planned"):
+            seen.append(row.start)
+            ledger.record("skim", done(row.start or 0))
+            if len(seen) % 300 == 0:
+                ledger.commit("skim", {"ZZ": str(len(seen))})
+        assert seen == list(range(number))
+        assert (ledger.count("skim", "done"), ledger.count("skim", "planned")) == (number, 0)
+
+
+def test_an_item_that_fails_again_is_not_met_twice(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", (entry(one) for one in range(PAGE + 5)))
+        for one in range(PAGE + 5):
+            ledger.record("skim", entry(one, state="failed"))
+        met = 0
+        for row in ledger.rows("skim", "planned", "failed"):
+            ledger.record("skim", entry(row.start or 0, state="failed", attempts=2))
+            met += 1
+        assert met == PAGE + 5
+
+
+@settings(max_examples=40)
+@given(
+    first=st.dictionaries(st.integers(0, 30), st.sampled_from(["planned", "done", "failed"])),
+    second=st.dictionaries(st.integers(0, 30), st.sampled_from(["v1", "v2"])),
+)
+def test_after_planning_again_the_sums_are_those_of_the_done_rows(
+    tmp_path_factory: pytest.TempPathFactory, first: dict[int, str], second: dict[int, str]
+) -> None:
+    with Ledger(tmp_path_factory.mktemp("ledger")) as ledger:
+        ledger.plan("skim", [entry(number) for number in first])
+        for number, state in first.items():
+            ledger.record("skim", entry(number, state=state))
+        finished = [number for number, state in first.items() if state == "done"]
+        ledger.commit("skim", {"ZZ": json.dumps(sum(finished))})
+        ledger.plan("skim", [entry(number, mark=mark) for number, mark in second.items()])
+        rows = list(ledger.rows("skim", "planned", "done", "failed", "split"))
+        assert {row.start: row.fingerprint for row in rows} == second
+        kept = [row.start or 0 for row in rows if row.state == "done"]
+        assert json.loads(ledger.sums("skim").get("ZZ", "0")) == sum(kept)
+        # As long as none of them is out of date, nothing that is done is done again.
+        if all(second.get(number) == "v1" for number in finished):
+            assert sorted(kept) == sorted(finished)
+
+
+def test_files_are_remembered_with_their_stamp(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        assert ledger.file("a.root") is None
+        ledger.remember_file("a.root", "stamp 1", "uuid 1", 10, 100)
+        ledger.remember_file("a.root", "stamp 2", "uuid 2", 20, 200)
+    with Ledger(tmp_path) as ledger:
+        assert ledger.file("a.root") == ("stamp 2", "uuid 2", 20, 200)
+
+
+def test_where_there_is_no_ledger_nothing_is_counted_or_made(tmp_path: Path) -> None:
+    assert read_ledger(tmp_path / "ledger") == ({}, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_counts_states_and_names_the_failed(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.plan("skim", [entry(1), entry(2), entry(3)])
+        ledger.record("skim", done(1))
+        ledger.record("skim", entry(2, state="failed", error="ValueError: bad", attempts=3))
+    counts, failed = read_ledger(tmp_path)
+    assert counts == {("skim", "ZZ"): Counter(done=1, failed=1, planned=1)}
+    assert failed == [("skim", entry(2, state="failed", error="ValueError: bad", attempts=3))]
+
+
+# Does items in an endless loop; a sum, the states and the skims of each commit belong together.
+WRITER = textwrap.dedent("""
+    import itertools, json, random, sys
+    from pathlib import Path
+    from analysis.engine.ledger import Entry, Ledger, Skim
+
+    chance = random.Random(int(sys.argv[2]))
+    with Ledger(Path(sys.argv[1])) as ledger:
+        keys = [f"ZZ/u/{number:06d}" for number in range(3000)]
+        ledger.plan("skim", (Entry(key, "v1", "ZZ", "ZZ.root", number) for number, key in enumerate(keys)))
+        total = json.loads(ledger.sums("skim").get("ZZ", "0"))
+        print("ready", flush=True)
+        while True:
+            for row in ledger.rows("skim", "planned"):
+                skim = Skim(f"ZZ/{row.start}.parquet", "ZZ", f".staged/{row.start}", 1, row.start)
+                ledger.record("skim", Entry(row.key, "v1", "ZZ", "ZZ.root", row.start, state="done"), skim)
+                total += row.start
+                if chance.random() < 0.05:
+                    ledger.commit("skim", {"ZZ": json.dumps(total)})
+                if chance.random() < 0.01:
+                    ledger.commit("skim", {"ZZ": json.dumps(total)})
+                    names = [one.name for one in ledger.skims("ZZ")][:50]
+                    rows = sum(one.rows for one in ledger.skims("ZZ")[:50])
+                    ledger.record_joined(names, Skim(f"ZZ/part-{row.start}", "ZZ", "-", 1, rows))
+            ledger.commit("skim", {"ZZ": json.dumps(total)})
+            ledger.begin_again("skim", "ZZ")
+            total = 0
+""")
+
+
+def writer(directory: Path, seed: int) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(directory), str(seed)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kill_at_any_moment_leaves_sums_states_and_skims_of_the_same_items(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311  (not for security)
+    seen = set()
+    for session in range(3):
+        with writer(tmp_path, 10 * seed + session) as process:
+            time.sleep(chance.uniform(0.0, 0.6))
+            process.send_signal(signal.SIGKILL)
+        counts, _ = read_ledger(tmp_path)
+        with Ledger(tmp_path) as ledger:
+            finished = [row.start or 0 for row in ledger.rows("skim", "done")]
+            assert counts["skim", "ZZ"]["done"] == len(finished)
+            assert json.loads(ledger.sums("skim").get("ZZ", "0")) == sum(finished)
+            assert sum(one.rows for one in ledger.skims("ZZ")) == sum(finished)
+        seen.add(len(finished))
+    assert seen != {0}
+
+
+def test_a_ledger_is_read_while_another_process_writes_it(tmp_path: Path) -> None:
+    with writer(tmp_path, 1) as process:
+        try:
+            for _ in range(20):
+                counts, failed = read_ledger(tmp_path)
+                assert counts["skim", "ZZ"].total() == 3000
+                assert failed == []
+        finally:
+            process.kill()
+
+
+# Dies while its transaction is half in the database file.
+HALF = textwrap.dedent("""
+    import os, signal, sqlite3, sys
+    database = sqlite3.connect(sys.argv[1], isolation_level=None)
+    database.execute("PRAGMA cache_size = 1")  # changed pages go to the file before the commit
+    database.execute("BEGIN IMMEDIATE")
+    database.execute("UPDATE items SET state = 'done', error = hex(zeroblob(300))")
+    database.execute("UPDATE sums SET content = 'never committed'")
+    os.kill(os.getpid(), signal.SIGKILL)
+""")
+
+
+def test_a_half_written_commit_is_taken_back_by_whoever_comes_next(tmp_path: Path) -> None:
+    for reader in ("status", "run"):
+        directory = tmp_path / reader
+        with Ledger(directory) as ledger:
+            ledger.plan("skim", (entry(number) for number in range(2000)))
+            ledger.record("skim", done(5))
+            ledger.commit("skim", {"ZZ": "5"})
+        subprocess.run([sys.executable, "-c", HALF, str(directory / NAME)], check=False)
+        assert (directory / f"{NAME}-journal").stat().st_size > 0
+        if reader == "status":
+            assert read_ledger(directory)[0] == {("skim", "ZZ"): Counter(done=1, planned=1999)}
+        with Ledger(directory) as ledger:
+            assert [row.start for row in ledger.rows("skim", "done")] == [5]
+            assert ledger.sums("skim") == {"ZZ": "5"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_reader_without_the_right_to_write_sees_the_ledger(tmp_path: Path) -> None:
+    directory = tmp_path / "ledger"
+    with Ledger(directory) as ledger:
+        ledger.plan("skim", [entry(1)])
+    (directory / NAME).chmod(0o444)
+    directory.chmod(0o555)
+    try:
+        assert read_ledger(directory)[0] == {("skim", "ZZ"): Counter(planned=1)}
+    finally:
+        directory.chmod(0o755)
+
+
+PLANNER = textwrap.dedent("""
+    import itertools, resource, sys
+    from pathlib import Path
+    from analysis.engine.ledger import Entry, Ledger
+
+    def entries(number):
+        return (Entry(f"ZZ/u/{one:06d}", "v1", "ZZ", f"{one}.root", one, one + 1) for one in range(number))
+
+    with Ledger(Path(sys.argv[1])) as ledger:
+        ledger.plan("skim", entries(5000))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        ledger.plan("skim", entries(200_000))
+        walked = sum(1 for _ in itertools.islice(ledger.rows("skim", "planned"), 50_000))
+        print(walked, ledger.count("skim", "planned"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+""")
+
+
+@pytest.mark.slow
+def test_a_large_plan_takes_little_memory(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PLANNER, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    walked, planned, kilobytes = map(int, done.stdout.split())
+    assert (walked, planned) == (50_000, 200_000)
+    assert kilobytes < 30_000  # as Python objects the rows would be more than 100 MB
+
+
+def test_what_is_not_a_ledger_is_not_taken_for_one(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text("this is not a database, and long enough that SQLite looks at its header " * 20)
+    with pytest.raises(sqlite3.DatabaseError), Ledger(tmp_path):
+        pass

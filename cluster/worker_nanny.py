@@ -1,0 +1,23 @@
+"""The keeper of a worker process on this machine."""
+
+from __future__ import annotations
+
+from distributed import Nanny
+from distributed.core import Status
+
+
+class WorkerNanny(Nanny):
+    """A Dask nanny that does not wait for a worker which is still starting when the cluster ends.
+
+    It starts a worker that was killed anew; where the scheduler is gone too, that one would look for it for two
+    minutes, and the end of the cluster would be an AssertionError.
+    """
+
+    async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
+        """Ends the worker's process."""
+        worker = self.process
+        process = worker.process if worker is not None and worker.status == Status.starting else None
+        if self.status == Status.closing and worker is not None and process is not None:
+            await process.kill()
+            await worker.stopped.wait()
+        await super().kill(timeout=timeout, reason=reason)
