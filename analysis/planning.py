@@ -48,10 +48,11 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     longest = run.configuration.retries.longest_item
     kind = Kind(addresses=_addresses)
     for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
-        file, facts = outcome.item.file, outcome.item.facts
-        if outcome.error is not None and facts is not None and outcome.attempts > _addresses(outcome.item):
+        one: Known = outcome.item
+        file = one.file
+        if outcome.error is not None and one.facts is not None and outcome.attempts > _addresses(one):
             # The storage does not answer now: no reason to forget what was done. What is not done tries for itself.
-            opened.append(OpenedFile(file.sample, file.path, *facts[1:], file.replicas))
+            opened.append(OpenedFile(file.sample, file.path, *one.facts[1:], file.replicas))
             remembered += 1
             continue
         if outcome.error is not None:
@@ -66,8 +67,8 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
         opened.append(found.file)
         remembered += not found.read
         if found.read:
-            one = found.file
-            run.ledger.remember_file(file.path, found.stamp, one.uuid, one.entries, one.size)
+            new = found.file
+            run.ledger.remember_file(file.path, found.stamp, new.uuid, new.entries, new.size)
     run.ledger.commit()
     order = {(file.sample, file.path): number for number, file in enumerate(files)}
     opened.sort(key=lambda file: order[file.sample, file.path])
