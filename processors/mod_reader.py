@@ -5,12 +5,17 @@ each other in `pfcs` (reconstructed) and `gens` (generated); `pfcs_index` and `g
 and end. The attribute `cols` of each data set names its columns.
 """
 
+import atexit
+import ctypes
 import hashlib
 import itertools
+import re
 import uuid as uuids
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -84,11 +89,24 @@ class _WholeReads(PatientFile):
 
 @contextmanager
 def _open(path: str) -> Iterator[tuple[Ranges, "_Tables"]]:
+    _end_hdf5_before_python()
     with (
         reading(path, "HDF5", MAGIC) as ranges,
         h5py.File(_WholeReads(ranges), "r", rdcc_nbytes=CHUNK_CACHE) as file,
     ):
         yield ranges, _tables(path, file, ranges.size)
+
+
+@lru_cache(maxsize=1)
+def _end_hdf5_before_python() -> None:
+    """Has the HDF5 library end while there is still an interpreter.
+
+    It keeps a file that it could not open half open, and asks the Python file below it to close when the process ends:
+    by itself it does so after Python has ended, which is a segmentation fault.
+    """
+    loaded = set(re.findall(r"/\S*/libhdf5[-.][^/\s]*", Path("/proc/self/maps").read_text()))
+    for library in loaded:
+        atexit.register(ctypes.CDLL(library).H5close)
 
 
 def _tables(path: str, file: Any, size: int) -> "_Tables":
