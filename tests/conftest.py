@@ -11,8 +11,8 @@ from hypothesis import settings
 settings.register_profile("hepbatch", deadline=None)
 settings.load_profile("hepbatch")
 
-# Whoever starts the tests in the background (nohup, a shell's &) has these ignored, and every command that a test starts
-# and then interrupts would inherit it.
+# Whoever starts the tests in the background (nohup, a shell's &) has these ignored, and every command that a test
+# starts and then interrupts would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
