@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from support.command import HEPBATCH, NAMES, hepbatch, make_source
@@ -208,6 +209,24 @@ def test_a_server_that_stays_away_is_an_error_that_names_file_and_reason(tmp_pat
         assert re.search(rf"cannot read {file}: {reasons[file]} \(5 attempts at its size\)", failure["error"])
         assert (failure["stage"], failure["attempts"]) == ("plan", 2)
         assert failure["error"] in done.stderr
+
+
+def test_a_server_that_never_answers_does_not_hang_the_run(server: XRootD, tmp_path: Path) -> None:
+    addresses = [f"{server.root}/{NAMES['ZZ']}.root", f"{server.http}/{NAMES['Zee']}.root"]
+    lines = [f"  {name}: {{files: ['{address}']}}" for name, address in zip(("ZZ", "Zee"), addresses, strict=True)]
+    (tmp_path / "source.yaml").write_text("\n".join(["samples:", *lines, ""]))
+    with server.frozen():
+        done = hepbatch(
+            "skim", "higgs4l", "--source", "source.yaml", "--output", "out", *OPTIONS, "--set", "retries.attempts=2",
+            cwd=tmp_path, HEPBATCH_READ_TIMEOUT="1",
+        )  # fmt: skip
+    assert done.returncode == 1
+    failures = content(tmp_path / "out", "manifest.json")["failures"]
+    assert {failure["file"] for failure in failures} == set(addresses)
+    for failure in failures:
+        assert re.search(r"TimeoutError: no answer within 1 s \(5 attempts at its size\)", failure["error"])
+    left = [one.pid for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(tmp_path)]
+    assert left == []
 
 
 def test_a_cluster_check_reads_through_the_cache(server: XRootD, tmp_path: Path) -> None:
