@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,13 +24,17 @@ class JobState:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """One job: `worker` is the name of its worker, `run` the name that all jobs of a run have in common."""
+    """One job: `worker` is the name of its worker, `run` the name that all jobs of a run have in common.
+
+    `environment` are variables that this run gives its jobs.
+    """
 
     run: str
     pool: str
     worker: str
     scheduler: str
     log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

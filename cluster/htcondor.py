@@ -116,7 +116,7 @@ def _constraint(run: str) -> str:
 
 def _options(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> dict[str, Any]:
     # HTCondor's submit language takes $( for a variable of its own.
-    lines = [line.replace("$(", "$(DOLLAR)(") for line in ("exec 2>&1", *prologue(request.pool, pool))]
+    lines = [line.replace("$(", "$(DOLLAR)(") for line in ("exec 2>&1", *prologue(request, pool))]
     common = job_options(request.pool, pool, tls)
     return {
         **common,

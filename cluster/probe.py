@@ -11,12 +11,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster import credentials
+from cluster.settings import CredentialSettings
+
 
 @dataclass(frozen=True)
 class Place:
     """Host, cores that the worker may use, memory [bytes] of the host and the worker's limit, GPUs, scratch space.
 
-    `read` is how many bytes the file that was asked for has, or the error; None where none was asked for.
+    `read` is how many bytes the file that was asked for has, or the error; None where none was asked for. `credentials`
+    has for each that is needed whether it is well here, and a line that says so.
     """
 
     host: str
@@ -30,9 +34,10 @@ class Place:
     scratch_free: int
     python: str
     read: int | str | None
+    credentials: tuple[tuple[bool, str], ...] = ()
 
 
-def probe(path: str | None) -> Place:
+def probe(path: str | None, needed: CredentialSettings) -> Place:
     """Looks around, on a worker: writes to its scratch space and opens `path`."""
     import psutil
     from distributed import get_worker
@@ -53,6 +58,7 @@ def probe(path: str | None) -> Place:
         scratch_free=shutil.disk_usage(scratch).free,
         python=platform.python_version(),
         read=None if path is None else _read(path),
+        credentials=tuple(credentials.report(needed)) if needed.on_workers else (),
     )
 
 

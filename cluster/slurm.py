@@ -75,7 +75,7 @@ def render(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> str:
         job_name=request.name,
         shebang="#!/usr/bin/env bash",
         job_extra_directives=[*directives, *pool.directives],
-        job_script_prologue=prologue(request.pool, pool),
+        job_script_prologue=prologue(request, pool),
         **options,
     )
     return str(job.job_script())
