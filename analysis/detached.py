@@ -1,4 +1,4 @@
-"""A run without its terminal: started in a process of its own, asked to end from elsewhere."""
+"""A run without its terminal: started in a process or a job of its own, asked to end from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,26 +10,34 @@ import sys
 import time
 from pathlib import Path
 
+from analysis.driver_jobs import LONGEST_END, cancel_driver, submit_driver
 from analysis.engine.lock import living_holder, run_lock
 from analysis.errors import UserError
+from analysis.preconditions import check_before
 from cluster.errors import ClusterError
 from cluster.opening import end_jobs_of
 from cluster.scheduler_process import python_path
+from cluster.settings import ClusterSettings
 
 # By then the run has taken its directory, or has said why not [s].
 LONGEST_START = 60.0
-# A run that is asked to end cancels its jobs and waits for them [s].
-LONGEST_END = 300.0
 TICK = 0.2
 
 
-def detach(directory: Path, words: list[str]) -> list[str]:
-    """Runs `hepbatch WORDS` in a process of its own, which outlives the terminal; gives lines for the user.
+def detach(directory: Path, words: list[str], settings: ClusterSettings) -> list[str]:
+    """Runs `hepbatch WORDS` without this terminal: in a process, or in a batch job; gives lines for the user.
 
     Raises UserError with the end of its log when it ends at once.
     """
+    check_before(settings, directory)
     with run_lock(directory):  # held by nobody else
         pass
+    if settings.driver.where == "job":
+        return submit_driver(directory, words, settings)
+    return _start(directory, words)
+
+
+def _start(directory: Path, words: list[str]) -> list[str]:
     log = directory / "logs" / "driver.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -58,7 +66,7 @@ def detach(directory: Path, words: list[str]) -> list[str]:
 
 def cancel(directory: Path) -> list[str]:
     """Ends the run in a directory, and what it has in a batch system; gives lines for the user."""
-    lines = []
+    lines = cancel_driver(directory)
     holder = living_holder(directory)
     if holder is not None:
         if holder.host != socket.gethostname():

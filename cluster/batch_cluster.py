@@ -173,7 +173,7 @@ class BatchCluster(Cluster):
         return min(EARLY_INTERVAL if fresh else math.inf, self._settings.scheduler.query_interval)
 
     def _tend(self, workers: dict[str, Any]) -> bool:
-        """Brings the pools to what they should be; False when a submission was refused."""
+        """Brings the pools to what they should be; False when a submission was refused and is to be tried soon."""
         accepted = True
         states = self._system.jobs(self._record.run)
         for pool in self._pools.values():
@@ -184,7 +184,8 @@ class BatchCluster(Cluster):
                 self._system.cancel(plan.cancel)
                 for _ in range(plan.submit):
                     if self._ending or not self._submit(pool):
-                        accepted = False
+                        # What a limit refuses is tried when the batch system is asked next.
+                        accepted = bool(pool.jobs) or pool.limit is not None
                         break
             if plan.dismiss:
                 self.client.retire_workers(workers=list(plan.dismiss), close_workers=True)
@@ -201,7 +202,10 @@ class BatchCluster(Cluster):
             number = self._system.submit(script)
         except ClusterError as error:
             logger.debug("submission refused: %s", error)
+            known = pool.limit
             pool.refused(error)
+            if pool.limit and pool.limit != known:
+                logger.warning("%s: the pool %s waits until others have ended", error, pool.name)
             return False
         pool.add(number, worker, log)
         return True
