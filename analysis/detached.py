@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from analysis.driver_jobs import LONGEST_END, cancel_driver, submit_driver
+from analysis.driver_jobs import LONGEST_END, cancel_driver, ended_at_once, submit_driver
 from analysis.engine.lock import living_holder, run_lock
 from analysis.errors import UserError
 from analysis.preconditions import check_before
@@ -52,8 +52,7 @@ def _start(directory: Path, words: list[str]) -> list[str]:
         if status == 0:
             return [f"the run is complete already; its log is {log}"]
         if status is not None:
-            last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]
-            raise UserError(f"the run ended at once: {last[0].removeprefix('hepbatch: ')} (log: {log})")
+            raise UserError(ended_at_once(log))
         holder = living_holder(directory)
         if holder is not None and holder.pid == process.pid:
             break

@@ -16,7 +16,6 @@ from cluster import credentials, driver_job
 from cluster.batch_system import BatchSystem, JobState
 from cluster.driver_job import PART, DriverRecord, DriverRequest, driver_record
 from cluster.errors import ClusterError
-from cluster.job_pool import tail
 from cluster.job_record import new_name
 from cluster.opening import SYSTEMS
 from cluster.proxy_copy import ProxyCopy
@@ -111,6 +110,13 @@ def _cancel(directory: Path, record: DriverRecord, system: BatchSystem) -> list[
     return [f"the driver, {record.kind} job {', '.join(sorted(seen))}, {ending}; the same command goes on from there"]
 
 
+def ended_at_once(log: Path) -> str:
+    """A sentence on a run that ended before it began, with the last line of its log."""
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    last = lines[-1].removeprefix("hepbatch: ") if lines else "it says nothing"
+    return f"the run ended at once: {last} (log: {log})"
+
+
 def forget_proxy(directory: Path) -> None:
     """Removes the proxy that a driver's job was given."""
     shutil.rmtree(directory / PRIVATE, ignore_errors=True)
@@ -174,8 +180,7 @@ def _await_begin(directory: Path, record: DriverRecord, system: BatchSystem, wai
         if ended == 0:
             return [f"the run is complete already; its log is {log}"]
         if ended is not None or not jobs:
-            said = tail(log).rpartition(" | ")[2].removeprefix("hepbatch: ")
-            raise UserError(f"the run ended at once: {said} (log: {log})")
+            raise UserError(ended_at_once(log))
         if time.monotonic() > until:
             states = ", ".join(f"job {number} is {_shown(job)}" for number, job in jobs.items())
             return [f"{states}; the run begins with it, and its log will be {log}", *hints]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,8 @@ class HTCondor(BatchSystem):
 
     def check_submission(self, pool: PoolSettings) -> None:  # noqa: ARG002  (one queue for all)
         """Whether there is condor_submit, and a schedd that answers."""
-        self.command("condor_submit", "-version")
+        if shutil.which("condor_submit") is None:
+            raise ClusterError("there is no command condor_submit here")
         self.jobs("hepbatch-nobody")
 
     def explain(self, jobs: Sequence[str]) -> str:

@@ -368,6 +368,7 @@ def test_a_lost_cluster_is_said_to_be_lost(tmp_path: Path) -> None:
 
 
 def test_the_full_disk_of_one_node_is_passed_by(cluster: Cluster) -> None:
+    cluster.need("cpu", WORKERS)
     one = dispatcher(cluster, partial(finds_a_full_disk, errno.ENOSPC, 1))
     found = ends(one.run(iter(range(6))))
     assert {item: outcome.value for item, outcome in found.items()} == {item: item for item in range(6)}
@@ -376,6 +377,7 @@ def test_the_full_disk_of_one_node_is_passed_by(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_disk_that_is_full_for_all_ends_it(cluster: Cluster, code: int) -> None:
+    cluster.need("cpu", WORKERS)
     one = dispatcher(cluster, partial(finds_a_full_disk, code, 99))
     with pytest.raises(NoSpace, match=os.strerror(code)):
         ends(one.run(iter(range(6))))
