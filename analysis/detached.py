@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from analysis.driver_jobs import LONGEST_END, cancel_driver, ended_at_once, submit_driver
 from analysis.engine.lock import living_holder, run_lock
 from analysis.errors import UserError
 from analysis.preconditions import check_before
+from analysis.stages import clear
 from cluster.errors import ClusterError
 from cluster.opening import end_jobs_of
 from cluster.scheduler_process import python_path
@@ -33,7 +35,9 @@ def detach(directory: Path, words: list[str], settings: ClusterSettings) -> list
     with run_lock(directory):  # held by nobody else
         pass
     if settings.driver.where == "job":
-        return submit_driver(directory, words, settings)
+        # Now, and not in the job: that may be the second one of this run, or one that was started again.
+        fresh = partial(clear, directory) if "--fresh" in words else None
+        return submit_driver(directory, [word for word in words if word != "--fresh"], settings, fresh)
     return _start(directory, words)
 
 

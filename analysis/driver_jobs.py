@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,9 +30,12 @@ LONGEST_END = 300.0
 TICK = 1.0
 
 
-def submit_driver(directory: Path, words: list[str], settings: ClusterSettings) -> list[str]:
+def submit_driver(
+    directory: Path, words: list[str], settings: ClusterSettings, prepare: Callable[[], None] | None = None
+) -> list[str]:
     """Runs `hepbatch WORDS` as a batch job; gives lines for the user when it has begun, or waits in the queue.
 
+    `prepare` is called when nothing is in the way any more.
     Raises UserError when it ends at once, or when the directory has a driver's job already.
     """
     directory = directory.resolve()
@@ -41,6 +45,8 @@ def submit_driver(directory: Path, words: list[str], settings: ClusterSettings) 
         if record is not None and record.ended is None:
             for number, job in _living(system, record).items():
                 raise UserError(f"job {number} is the driver in {directory}, and {_shown(job)}: cancel it first")
+        if prepare is not None:
+            prepare()
         record = _submitted(directory, words, settings, system)
         return _await_begin(directory, record, system, settings.driver.wait)
     except ClusterError as error:

@@ -106,7 +106,7 @@ def _started(request: Request) -> Iterator[Run]:
     manifest = Manifest.begin(request.directory, request.configuration, request.catalogue)
     if request.fresh:
         with run_lock(request.directory):
-            _clear(request.directory)
+            clear(request.directory)
     with _cluster(request, manifest) as run:
         yield run
 
@@ -228,7 +228,8 @@ def _roles_without_events(run: Run) -> list[str]:
     return roles_without_events(run)
 
 
-def _clear(directory: Path) -> None:
+def clear(directory: Path) -> None:
+    """Removes what earlier runs left in a run directory (--fresh)."""
     for name in OURS:
         path = directory / name
         if path.is_dir():

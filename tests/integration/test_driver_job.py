@@ -87,8 +87,10 @@ def test_a_run_whose_driver_is_a_job_that_goes_on_in_a_second_one(
         tmp_path, source, 5, credentials={"x509_proxy": str(proxy), "copy_proxy": True, "lifetime": "1h"},
         pool={"setup": ["echo the proxy is $X509_USER_PROXY"]},
     )  # fmt: skip
-    begun = hepbatch(*words, "--detach", cwd=tmp_path, **site.environment)
+    (tmp_path / "out" / "models").mkdir(parents=True)
+    begun = hepbatch(*words, "--fresh", "--detach", cwd=tmp_path, **site.environment)
     assert begun.returncode == 0, begun.stderr
+    assert not (tmp_path / "out" / "models").exists()
     first = record(tmp_path)["job"]
     assert f"job {first}, process" in begun.stdout
     assert "goes on without this terminal" in begun.stdout
