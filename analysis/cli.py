@@ -149,11 +149,18 @@ def status(analysis: str, output: Path | None) -> bool:
     from rich.console import Console
 
     from analysis.configuration import load_configuration
+    from analysis.driver_jobs import driver_lines
     from analysis.run_status import show_status
 
     name = load_configuration(analysis).name
+    directory = output or Path("results") / name
+    waiting = driver_lines(directory)
+    for line in waiting:
+        click.echo(line)
+    if waiting and not (directory / "manifest.json").exists():
+        return False
     console = Console(highlight=False, soft_wrap=True)
-    return show_status(output or Path("results") / name, name, console, terminal=sys.stdout.isatty())
+    return show_status(directory, name, console, terminal=sys.stdout.isatty())
 
 
 @main.command()
@@ -243,6 +250,7 @@ def _request(
     """The checked request; None where it was handed to a process of its own."""
     from analysis.cluster_choice import load_cluster
     from analysis.configuration import load_configuration
+    from analysis.driver_jobs import check_place
     from analysis.stages import make_request
 
     of_cluster = tuple(text for text in overrides if text.startswith("cluster."))
@@ -253,9 +261,11 @@ def _request(
         configuration, settings, cluster, output, fresh=fresh, limit_files=limit_files, retry_failed=retry_failed
     )
     if not detach:
+        check_place(settings)
         return request
     from analysis import detached
 
-    for line in detached.detach(request.directory, [word for word in sys.argv[1:] if word != "--detach"]):
+    words = [word for word in sys.argv[1:] if word != "--detach"]
+    for line in detached.detach(request.directory, words, settings):
         click.echo(line)
     return None

@@ -14,11 +14,12 @@ from analysis.engine.lock import run_lock
 from analysis.engine.stopping import Stopped, StopRequest, stop_request
 from analysis.errors import Interrupted, UserError
 from analysis.progress import say
+from cluster import credentials, space
 from cluster.errors import ClusterError
 from cluster.opening import open_cluster
 from cluster.pools import Cluster, tagged_workers
 from cluster.probe import Place, probe
-from cluster.settings import TAGS, ClusterSettings
+from cluster.settings import TAGS, ClusterSettings, CredentialSettings
 from cluster.versions import own_versions
 
 GIB = 2**30
@@ -34,13 +35,17 @@ def check_cluster(settings: ClusterSettings, name: str, directory: Path, path: s
     path = None if path is None else opened_as(path, settings.xrootd_prefix)
     one = {pool: getattr(settings.pools, pool).model_copy(update={"workers": 1}) for pool in TAGS}
     small = settings.model_copy(update={"pools": settings.pools.model_copy(update=one)})
+    well = [_check_space(settings, directory)]
+    for valid, line in credentials.report(settings.credentials):
+        say(f"here: {line}")
+        well.append(valid)
     try:
         with stop_request() as stop, run_lock(directory), stop.heeded():
             with open_cluster(small, directory, stop.check) as cluster:
                 say(f"{name} ({cluster.kind}): the scheduler is at {cluster.client.scheduler_info()['address']}")
-                good = [_check_pool(cluster, pool, path, stop) for pool in TAGS]
+                good = [_check_pool(cluster, pool, path, settings.credentials, stop) for pool in TAGS]
             say("everything that was started has ended")
-            return all(good)
+            return all(well) and all(good)
     except ClusterError as error:
         raise UserError(str(error)) from error
     except Stopped as stopped:
@@ -53,12 +58,18 @@ def file_to_read(configuration: Any) -> str | None:
     return next((path for sample in resolved.samples.values() for path in sample.files), None)
 
 
-def _check_pool(cluster: Cluster, pool: str, path: str | None, stop: StopRequest) -> bool:
+def _check_space(settings: ClusterSettings, directory: Path) -> bool:
+    wrong = space.shortage(directory, settings.free_space)
+    say(f"here: {wrong or f'the run directory has {space.shown(space.free_space(directory).bytes)} free'}")
+    return wrong is None
+
+
+def _check_pool(cluster: Cluster, pool: str, path: str | None, needed: CredentialSettings, stop: StopRequest) -> bool:
     clock = time.monotonic()
     try:
         cluster.need(pool, 1, stop.check)
         waited = time.monotonic() - clock
-        place = _look(cluster, pool, path, stop)
+        place = _look(cluster, pool, path, needed, stop)
     except ClusterError as error:
         say(f"{pool}: {error}")
         return False
@@ -66,14 +77,14 @@ def _check_pool(cluster: Cluster, pool: str, path: str | None, stop: StopRequest
         cluster.release(pool)
     for line in describe(place, waited):
         say(f"{pool}: {line}")
-    return not isinstance(place.read, str)
+    return not isinstance(place.read, str) and all(good for good, _ in place.credentials)
 
 
-def _look(cluster: Cluster, pool: str, path: str | None, stop: StopRequest) -> Place:
+def _look(cluster: Cluster, pool: str, path: str | None, needed: CredentialSettings, stop: StopRequest) -> Place:
     tag = cluster.tag(pool)
     where: dict[str, Any] = {"resources": {tag: 1}} if tag else {"workers": list(tagged_workers(cluster.client, None))}
     read = None if path is None else partial(size_of, path)
-    future = cluster.client.submit(probe, read, pure=False, **where)
+    future = cluster.client.submit(probe, read, needed, pure=False, **where)
     until = time.monotonic() + LONGEST_PROBE
     while not future.done():
         stop.check()
@@ -108,6 +119,7 @@ def describe(place: Place, waited: float) -> list[str]:
         f"python {place.python}, {versions}: as here",
         f"scratch {place.scratch}: {place.scratch_free / GIB:.1f} GiB free",
     ]
+    lines += [line for _, line in place.credentials]
     if place.read is not None:
         lines.append(
             f"reads the input: {place.read} bytes" if isinstance(place.read, int) else f"cannot read: {place.read}"

@@ -1,4 +1,4 @@
-"""A run without its terminal: started in a process of its own, asked to end from elsewhere."""
+"""A run without its terminal: started in a process or a job of its own, asked to end from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,28 +8,40 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+from analysis.driver_jobs import LONGEST_END, cancel_driver, ended_at_once, submit_driver
 from analysis.engine.lock import living_holder, run_lock
 from analysis.errors import UserError
+from analysis.preconditions import check_before
+from analysis.stages import clear
 from cluster.errors import ClusterError
 from cluster.opening import end_jobs_of
 from cluster.scheduler_process import python_path
+from cluster.settings import ClusterSettings
 
 # By then the run has taken its directory, or has said why not [s].
 LONGEST_START = 60.0
-# A run that is asked to end cancels its jobs and waits for them [s].
-LONGEST_END = 300.0
 TICK = 0.2
 
 
-def detach(directory: Path, words: list[str]) -> list[str]:
-    """Runs `hepbatch WORDS` in a process of its own, which outlives the terminal; gives lines for the user.
+def detach(directory: Path, words: list[str], settings: ClusterSettings) -> list[str]:
+    """Runs `hepbatch WORDS` without this terminal: in a process, or in a batch job; gives lines for the user.
 
     Raises UserError with the end of its log when it ends at once.
     """
+    check_before(settings, directory)
     with run_lock(directory):  # held by nobody else
         pass
+    if settings.driver.where == "job":
+        # Now, and not in the job: that may be the second one of this run, or one that was started again.
+        fresh = partial(clear, directory) if "--fresh" in words else None
+        return submit_driver(directory, [word for word in words if word != "--fresh"], settings, fresh)
+    return _start(directory, words)
+
+
+def _start(directory: Path, words: list[str]) -> list[str]:
     log = directory / "logs" / "driver.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -44,8 +56,7 @@ def detach(directory: Path, words: list[str]) -> list[str]:
         if status == 0:
             return [f"the run is complete already; its log is {log}"]
         if status is not None:
-            last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]
-            raise UserError(f"the run ended at once: {last[0].removeprefix('hepbatch: ')} (log: {log})")
+            raise UserError(ended_at_once(log))
         holder = living_holder(directory)
         if holder is not None and holder.pid == process.pid:
             break
@@ -58,7 +69,7 @@ def detach(directory: Path, words: list[str]) -> list[str]:
 
 def cancel(directory: Path) -> list[str]:
     """Ends the run in a directory, and what it has in a batch system; gives lines for the user."""
-    lines = []
+    lines = cancel_driver(directory)
     holder = living_holder(directory)
     if holder is not None:
         if holder.host != socket.gethostname():

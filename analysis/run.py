@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from analysis.configuration import Configuration
 from analysis.datasets.catalogue import Catalogue
 from analysis.engine.attempts import Counts, Kind, Outcome
-from analysis.engine.dispatch import Dispatcher, dispatched
+from analysis.engine.dispatch import Dispatcher, NoSpace, dispatched
 from analysis.engine.ledger import Ledger
 from analysis.engine.lock import RunLock
 from analysis.engine.stopping import StopRequest
 from analysis.errors import UserError
 from analysis.manifest import Manifest
+from analysis.preconditions import no_room
 from analysis.progress import announce_dashboard, follow, say
 from cluster.errors import ClusterError, SchedulerGone
 from cluster.opening import open_cluster
@@ -95,7 +96,7 @@ class Run:
 
         `what` names it where the user sees the progress (empty: no progress is shown); what takes longer than `longest`
         [s] is taken from its worker. Raises Stopped when the run was asked to stop,
-        UserError when the pool does not start.
+        UserError when the pool does not start, or there is no room for what the calls write.
         """
         if not total:  # nobody is started for nothing
             return
@@ -117,6 +118,8 @@ class Run:
                     if not inner:  # a call in the midst of another knows only its own part
                         self.cluster.remaining(pool, left)
                     yield outcome
+        except NoSpace as problem:
+            raise UserError(no_room(self.directory, problem)) from problem
         finally:
             self._mapped -= set() if inner else {pool}
             for one in fields(Counts):

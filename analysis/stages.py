@@ -19,6 +19,7 @@ from analysis.engine.stopping import Stopped, stop_request
 from analysis.errors import Interrupted, UserError
 from analysis.files import remove_temporaries
 from analysis.manifest import Manifest
+from analysis.preconditions import check_before, room_may_end
 from analysis.progress import console, on_terminal, say
 from analysis.run import Run
 from analysis.run_status import MOST_AT_THE_END, interruption, show_status
@@ -81,7 +82,7 @@ def train_only(request: Request) -> bool:
 def report_only(request: Request) -> bool:
     """Figures and report of an earlier run."""
     manifest = _earlier(request, "skim")
-    with run_lock(request.directory):
+    with room_may_end(request.directory), run_lock(request.directory):
         _report(request.configuration, request.directory, manifest)
         complete = manifest.settle()
         manifest.save()
@@ -105,7 +106,7 @@ def _started(request: Request) -> Iterator[Run]:
     manifest = Manifest.begin(request.directory, request.configuration, request.catalogue)
     if request.fresh:
         with run_lock(request.directory):
-            _clear(request.directory)
+            clear(request.directory)
     with _cluster(request, manifest) as run:
         yield run
 
@@ -113,8 +114,9 @@ def _started(request: Request) -> Iterator[Run]:
 @contextmanager
 def _cluster(request: Request, manifest: Manifest) -> Iterator[Run]:
     directory = request.directory
+    check_before(request.cluster, directory)
     try:
-        with run_lock(directory) as lock:
+        with room_may_end(directory), run_lock(directory) as lock:
             for one in (directory, directory / "plots"):
                 remove_temporaries(one)
             with (
@@ -226,7 +228,8 @@ def _roles_without_events(run: Run) -> list[str]:
     return roles_without_events(run)
 
 
-def _clear(directory: Path) -> None:
+def clear(directory: Path) -> None:
+    """Removes what earlier runs left in a run directory (--fresh)."""
     for name in OURS:
         path = directory / name
         if path.is_dir():

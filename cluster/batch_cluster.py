@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cluster import credentials
 from cluster.batch_system import BatchSystem, JobRequest
 from cluster.errors import ClusterError
 from cluster.job_pool import JobPool
 from cluster.job_record import JobRecord, end_jobs, new_record
 from cluster.jobqueue import jobqueue
 from cluster.pools import Cluster, keep_waiting, tagged_workers
+from cluster.proxy_copy import ProxyCopy
 from cluster.quantities import size
 from cluster.scheduler import scheduler_and_client
 from cluster.security import TlsFiles, run_certificates
@@ -36,7 +39,7 @@ class BatchCluster(Cluster):
 
     def __init__(
         self, settings: ClusterSettings, directory: Path, scheduler: str, client: Any, system: BatchSystem,
-        render: Render, record: JobRecord, tls: TlsFiles,
+        render: Render, record: JobRecord, tls: TlsFiles, proxy: ProxyCopy | None = None,
     ) -> None:  # fmt: skip
         self.kind = settings.kind
         self.client = client
@@ -47,6 +50,7 @@ class BatchCluster(Cluster):
         self._render = render
         self._record = record
         self._tls = tls
+        self._proxy = proxy
         self._pools = {name: JobPool(name, getattr(settings.pools, name)) for name in TAGS}
         self.patience = {name: 2 * pool.settings.start_limit for name, pool in self._pools.items()}
         self._checked: set[str] = set()
@@ -77,6 +81,7 @@ class BatchCluster(Cluster):
         new = {address: facts["name"] for address, facts in workers.items() if facts["name"] not in self._checked}
         if new:
             check_versions(self.client, new)
+            credentials.check_workers(self.client, new, self._settings.credentials)
             self._checked.update(new.values())
 
     def remaining(self, pool: str, items: int) -> None:
@@ -148,6 +153,8 @@ class BatchCluster(Cluster):
             if self._ending or not any(pool.running for pool in self._pools.values()):
                 continue
             try:
+                if self._proxy is not None and self._proxy.refresh():
+                    logger.warning("the X.509 proxy was renewed: the jobs have the new one")
                 workers = self.client.scheduler_info(n_workers=-1)["workers"]
                 lost, before = len(workers) < before, len(workers)
                 if hurried or lost or time.monotonic() - asked > self._interval():
@@ -166,7 +173,7 @@ class BatchCluster(Cluster):
         return min(EARLY_INTERVAL if fresh else math.inf, self._settings.scheduler.query_interval)
 
     def _tend(self, workers: dict[str, Any]) -> bool:
-        """Brings the pools to what they should be; False when a submission was refused."""
+        """Brings the pools to what they should be; False when a submission was refused and is to be tried soon."""
         accepted = True
         states = self._system.jobs(self._record.run)
         for pool in self._pools.values():
@@ -177,7 +184,8 @@ class BatchCluster(Cluster):
                 self._system.cancel(plan.cancel)
                 for _ in range(plan.submit):
                     if self._ending or not self._submit(pool):
-                        accepted = False
+                        # What a limit refuses is tried when the batch system is asked next.
+                        accepted = bool(pool.jobs) or pool.limit is not None
                         break
             if plan.dismiss:
                 self.client.retire_workers(workers=list(plan.dismiss), close_workers=True)
@@ -187,17 +195,24 @@ class BatchCluster(Cluster):
         worker = pool.next_worker()
         log = self._logs / f"{worker}.log"
         script = self._logs / f"{worker}.job"
-        request = JobRequest(self._record.run, pool.name, worker, self._scheduler, log)
+        request = JobRequest(self._record.run, pool.name, worker, self._scheduler, log, self._environment)
         self._logs.mkdir(parents=True, exist_ok=True)
         script.write_text(self._render(request, pool.settings, self._tls), encoding="utf-8")
         try:
             number = self._system.submit(script)
         except ClusterError as error:
             logger.debug("submission refused: %s", error)
+            known = pool.limit
             pool.refused(error)
+            if pool.limit and pool.limit != known:
+                logger.warning("%s: the pool %s waits until others have ended", error, pool.name)
             return False
         pool.add(number, worker, log)
         return True
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {} if self._proxy is None else self._proxy.environment
 
     def _busy(self) -> set[str]:
         return {address for address, keys in self.client.processing().items() if keys}
@@ -216,6 +231,16 @@ def listens(settings: SchedulerSettings) -> dict[str, Any]:
     }
 
 
+def copied_proxy(settings: ClusterSettings, private: Path) -> ProxyCopy | None:
+    """The copy of the user's proxy that the jobs use; None where they find it without one."""
+    if not settings.credentials.copy_proxy:
+        return None
+    copy = ProxyCopy(credentials.proxy_path(settings.credentials, os.environ), private)
+    if not copy.refresh():
+        raise ClusterError(f"there is no X.509 proxy at {credentials.proxy_path(settings.credentials, os.environ)}")
+    return copy
+
+
 @contextmanager
 def open_batch(settings: ClusterSettings, directory: Path, system: BatchSystem, render: Render) -> Iterator[Cluster]:
     """Starts the scheduler, yields the cluster, and on leaving cancels its jobs and waits until they are gone."""
@@ -227,8 +252,11 @@ def open_batch(settings: ClusterSettings, directory: Path, system: BatchSystem, 
             client,
         ),
     ):
+        proxy = copied_proxy(settings, directory / "private")
         record = new_record(settings.kind, directory)
-        cluster = BatchCluster(settings, directory, started.scheduler.address, client, system, render, record, tls)
+        cluster = BatchCluster(
+            settings, directory, started.scheduler.address, client, system, render, record, tls, proxy
+        )
         try:
             yield cluster
         finally:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.batch_system import BatchSystem, JobRequest, JobState, State
+from cluster.batch_system import POOLS, BatchSystem, JobRequest, JobState, State
 from cluster.errors import ClusterError
 from cluster.jobqueue import jobqueue
 from cluster.quantities import size
@@ -42,11 +43,12 @@ class HTCondor(BatchSystem):
             raise ClusterError(f"condor_submit answered without a job's number: {' '.join(answer.split())}")
         return f"{submitted[1]}.0"
 
-    def jobs(self, run: str) -> dict[str, JobState]:
+    def jobs(self, run: str, parts: Sequence[str] = POOLS) -> dict[str, JobState]:
         """The jobs of a run that are not over; for one on hold the reason."""
         listing = self.command(
-            "condor_q", "-constraint", _constraint(run), "-format", "%d.", "ClusterId", "-format", "%d|", "ProcId",
-            "-format", "%d|", "JobStatus", "-format", "%s", 'HoldReason ?: ""', "-format", "\n", "ClusterId",
+            "condor_q", "-constraint", _constraint(run, parts), "-format", "%d.", "ClusterId",
+            "-format", "%d|", "ProcId", "-format", "%d|", "JobStatus", "-format", "%s", 'HoldReason ?: ""',
+            "-format", "\n", "ClusterId",
         )  # fmt: skip
         found = {}
         for line in listing.splitlines():
@@ -60,6 +62,16 @@ class HTCondor(BatchSystem):
         numbers = sorted(jobs)
         if numbers:
             self.command("condor_rm", *numbers)
+
+    def interrupt(self, jobs: Iterable[str]) -> None:
+        """Removes jobs: HTCondor gives them the time that they asked for (job_max_vacate_time)."""
+        self.cancel(jobs)
+
+    def check_submission(self, pool: PoolSettings) -> None:  # noqa: ARG002  (one queue for all)
+        """Whether there is condor_submit, and a schedd that answers."""
+        if shutil.which("condor_submit") is None:
+            raise ClusterError("there is no command condor_submit here")
+        self.jobs("hepbatch-nobody")
 
     def explain(self, jobs: Sequence[str]) -> str:
         """The end of what condor_q -better-analyze says of the first job."""
@@ -110,13 +122,13 @@ def render_lxplus(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> str
     return str(CernJob(**modified).job_script())
 
 
-def _constraint(run: str) -> str:
-    return f'JobBatchName == "{run}-cpu" || JobBatchName == "{run}-gpu"'
+def _constraint(run: str, parts: Sequence[str] = POOLS) -> str:
+    return " || ".join(f'JobBatchName == "{run}-{part}"' for part in parts)
 
 
 def _options(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> dict[str, Any]:
     # HTCondor's submit language takes $( for a variable of its own.
-    lines = [line.replace("$(", "$(DOLLAR)(") for line in ("exec 2>&1", *prologue(request.pool, pool))]
+    lines = [line.replace("$(", "$(DOLLAR)(") for line in ("exec 2>&1", *prologue(request, pool))]
     common = job_options(request.pool, pool, tls)
     return {
         **common,

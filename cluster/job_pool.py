@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.batch_system import JobState
+from cluster.batch_system import JobState, is_limit
 from cluster.errors import ClusterError
 from cluster.quantities import Range
 from cluster.settings import PoolSettings
@@ -47,7 +47,8 @@ class Plan:
 class JobPool:
     """Bookkeeping of a pool; asks nobody and does nothing by itself.
 
-    `problem` is why the pool cannot have workers, where it is known; `submitted` are all jobs it ever had.
+    `problem` is why the pool cannot have workers, where it is known, `limit` why it cannot have more just now;
+    `submitted` are all jobs it ever had.
     """
 
     def __init__(self, name: str, settings: PoolSettings) -> None:
@@ -57,6 +58,7 @@ class JobPool:
         self.submitted: list[str] = []
         self.states: dict[str, JobState] = {}
         self.problem: str | None = None
+        self.limit: str | None = None
         self.running = False
         self.begun = self.last_worker = time.monotonic()
         self._failures = 0
@@ -100,6 +102,7 @@ class JobPool:
     def add(self, number: str, worker: str, log: Path) -> None:
         """A job was submitted."""
         self.jobs[number] = Job(number, worker, log)
+        self.limit = None
         self.submitted.append(number)
 
     def workers_of(self, job: Job, workers: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,8 +134,9 @@ class JobPool:
         return Plan(cancel=(*held, *absent), submit=int(missing))
 
     def refused(self, error: ClusterError) -> None:
-        """A submission was refused: that is the end unless there are jobs already, whose number may be the reason."""
-        if not self.jobs:
+        """A submission was refused: that is the end, unless there are too many jobs now, of this pool or others."""
+        self.limit = str(error) if is_limit(error) else None
+        if not self.jobs and self.limit is None:
             self._failures += 1
             if self._failures >= LARGEST_FAILURES:
                 self.problem = f"the pool {self.name} has no worker: {error}"
@@ -143,7 +147,8 @@ class JobPool:
         for number, state in self.states.items():
             waiting.setdefault(f"{state.state} ({state.reason})" if state.reason else state.state, []).append(number)
         parts = [f"job {', '.join(numbers)} is {what}" for what, numbers in waiting.items()]
-        return "; ".join([*parts, *([more] if more else [])]) or "the batch system has none of its jobs"
+        limit = [f"no more jobs can be submitted ({self.limit})"] if self.limit else []
+        return "; ".join([*parts, *limit, *([more] if more else [])]) or "the batch system has none of its jobs"
 
     def _note_held(self) -> list[str]:
         """What the batch system stopped will not start by itself: it counts as ended, and is to be cancelled."""

@@ -29,9 +29,14 @@ class JobRecord:
     run: str
 
 
+def new_name() -> str:
+    """A name that no other run's jobs have."""
+    return f"hepbatch-{secrets.token_hex(4)}"
+
+
 def new_record(kind: str, directory: Path) -> JobRecord:
     """Writes the name of this run's jobs down: before the first is submitted, so that none can be missed."""
-    record = JobRecord(kind, f"hepbatch-{secrets.token_hex(4)}")
+    record = JobRecord(kind, new_name())
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / NAME
     temporary = path.with_name(f"{NAME}.tmp")

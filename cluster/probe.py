@@ -12,12 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster import credentials
+from cluster.settings import CredentialSettings
+
 
 @dataclass(frozen=True)
 class Place:
     """Host, cores that the worker may use, memory [bytes] of the host and the worker's limit, GPUs, scratch space.
 
-    `read` is how many bytes the file that was asked for has, or the error; None where none was asked for.
+    `read` is how many bytes the file that was asked for has, or the error; None where none was asked for. `credentials`
+    has for each that is needed whether it is well here, and a line that says so.
     """
 
     host: str
@@ -31,9 +35,10 @@ class Place:
     scratch_free: int
     python: str
     read: int | str | None
+    credentials: tuple[tuple[bool, str], ...] = ()
 
 
-def probe(read: Callable[[], int] | None) -> Place:
+def probe(read: Callable[[], int] | None, needed: CredentialSettings) -> Place:
     """Looks around, on a worker: writes to its scratch space, and calls `read`, which gives the size of a file."""
     import psutil
     from distributed import get_worker
@@ -54,6 +59,7 @@ def probe(read: Callable[[], int] | None) -> Place:
         scratch_free=shutil.disk_usage(scratch).free,
         python=platform.python_version(),
         read=None if read is None else _outcome(read),
+        credentials=tuple(credentials.report(needed)) if needed.on_workers else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""Durations, sizes and numbers of workers as a cluster's YAML file writes them."""
+"""Durations, sizes, places and numbers of workers as a cluster's YAML file writes them."""
 
 from __future__ import annotations
 
@@ -83,3 +83,13 @@ def _workers(value: Any) -> Any:
 
 # Checked by one function: the errors of a union name each of its members, and the user wrote none of them.
 Workers = Annotated[int | str | Range, BeforeValidator(_workers)]
+
+
+def _place(value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, str) and value):
+        return value
+    raise ValueError("expected true, false or a path")
+
+
+# A file that is needed (true: where it usually is), or is not.
+Place = Annotated[bool | str, BeforeValidator(_place)]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from cluster.quantities import Duration, Range, Size, Workers
+from cluster.quantities import Duration, Place, Range, Size, Workers
 
 # The Dask resource that a pool's workers carry and its tasks ask for.
 TAGS = {"cpu": "CPU", "gpu": "GPU"}
@@ -126,6 +126,76 @@ class Certificates(BaseModel):
     key: str = Field(description="key of the user (PEM)")
 
 
+class CredentialSettings(BaseModel):
+    """What lets a user in to files elsewhere, and has to last for a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    x509_proxy: Place = Field(
+        default=False,
+        description="an X.509 (VOMS) proxy is needed: true where X509_USER_PROXY says, else /tmp/x509up_u<uid>; or "
+        "its path",
+    )
+    kerberos: bool = Field(default=False, description="a Kerberos ticket is needed, as klist sees it")
+    token: Place = Field(
+        default=False,
+        description="a bearer token is needed: true where WLCG looks for it (BEARER_TOKEN, BEARER_TOKEN_FILE, "
+        "$XDG_RUNTIME_DIR/bt_u<uid>, /tmp/bt_u<uid>); or its path",
+    )
+    lifetime: Duration = Field(
+        default=28800.0, description="proxy and ticket must be valid for so long when a run begins"
+    )
+    token_lifetime: Duration = Field(
+        default=1200.0, description="the same for a token, which lives shortly and is renewed during the run"
+    )
+    on_workers: bool = Field(default=True, description="batch jobs: the first worker of each pool must see them too")
+    copy_proxy: bool = Field(
+        default=False,
+        description="batch jobs: copy the proxy, and each renewed one, to private/ in the run directory and point the "
+        "jobs' X509_USER_PROXY there; for nodes that do not see /tmp of this machine",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_copy(self) -> CredentialSettings:
+        if self.copy_proxy and not self.x509_proxy:
+            raise ValueError("copy_proxy needs x509_proxy")
+        return self
+
+
+class DriverSettings(BaseModel):
+    """Where `--detach` lets the driver go on: here, or in a batch job of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    where: Literal["here", "job"] = Field(
+        default="here",
+        description="here: a process on this machine that outlives the terminal; job: a batch job of its own, where "
+        "the nodes may submit jobs",
+    )
+    walltime: Duration = Field(default=86400.0, description="longest life of the job")
+    stop_before: Duration = Field(
+        default=300.0, description="the driver stops in order so long before the walltime, and goes on in another job"
+    )
+    sessions: PositiveInt = Field(default=10, description="so many jobs one after another at most")
+    wait: Duration = Field(default=60.0, description="--detach waits so long for the job to begin")
+    cores: PositiveInt = Field(default=2, description="cores: the driver's and the Dask scheduler's")
+    memory: Size = Field(default="4GiB", description="memory of the job")
+    queue: str | None = Field(default=None, description="Slurm: partition")
+    account: str | None = Field(default=None, description="account that pays; HTCondor: accounting group")
+    qos: str | None = Field(default=None, description="Slurm: quality of service")
+    job_flavour: str | None = Field(default=None, description="lxplus: job flavour")
+    directives: dict[str, str] | list[str] = Field(
+        default_factory=list, description="further options of the job, as those of a pool"
+    )
+    setup: list[str] = Field(default_factory=list, description="shell lines before the driver")
+
+    @model_validator(mode="after")
+    def _time_to_stop(self) -> DriverSettings:
+        if self.stop_before >= self.walltime:
+            raise ValueError("stop_before must be less than the walltime")
+        return self
+
+
 class ClusterSettings(BaseModel):
     """A cluster: its kind and its pools."""
 
@@ -149,6 +219,13 @@ class ClusterSettings(BaseModel):
         default=None,
         description="put before every root:// address when it is opened, as a site's cache or proxy wants it, for "
         "example root://xcache.example.org:1094//; a run names its files by their own addresses all the same",
+    )
+    credentials: CredentialSettings = Field(
+        default=CredentialSettings(), description="what must be valid for long enough before a run begins"
+    )
+    driver: DriverSettings = Field(default=DriverSettings(), description="where --detach lets the driver go on")
+    free_space: Size = Field(
+        default="1GiB", description="free space of the run directory below which a run does not begin"
     )
 
     @field_validator("xrootd_prefix")
@@ -175,10 +252,23 @@ class ClusterSettings(BaseModel):
                 _check_batch_pool(self.kind, name, pool)
         if self.kind == "local" and any(isinstance(getattr(self.pools, one).workers, Range) for one in TAGS):
             raise ValueError("the workers of the kind local are a number or auto")
+        self._check_driver()
         if (self.kind in EXISTING) != (self.address is not None):
             need = "needs the" if self.kind in EXISTING else "has no"
             raise ValueError(f"the kind {self.kind} {need} key address")
         return self
+
+    def _check_driver(self) -> None:
+        driver = self.driver
+        if driver.where == "job" and self.kind not in BATCH:
+            raise ValueError(f"driver.where = job means nothing for the kind {self.kind}: it has no batch jobs")
+        foreign = {"queue": ("slurm",), "qos": ("slurm",), "job_flavour": ("lxplus",)}
+        for key, kinds in foreign.items():
+            if getattr(driver, key) and self.kind not in kinds:
+                raise ValueError(f"the key driver.{key} means nothing for the kind {self.kind}")
+        if self.credentials.copy_proxy and self.kind not in BATCH:
+            raise ValueError(f"the key credentials.copy_proxy means nothing for the kind {self.kind}")
+        _check_directives(self.kind, "driver", driver.directives)
 
 
 _COMMON = {"workers", "threads", "memory", "environment", "start_limit"}
@@ -204,11 +294,15 @@ def _check_batch_pool(kind: Kind, name: str, pool: PoolSettings) -> None:
     for key in ("workers", "memory"):
         if getattr(pool, key) == "auto":
             raise ValueError(f"pools.{name}.{key} must be given for the kind {kind}")
-    if isinstance(pool.directives, dict) == (kind == "slurm") and pool.directives:
-        form = "a list of options" if kind == "slurm" else "a mapping of submit commands to values"
-        raise ValueError(f"pools.{name}.directives is {form} for the kind {kind}")
+    _check_directives(kind, f"pools.{name}", pool.directives)
     if retirement(pool) >= pool.walltime:
         raise ValueError(f"pools.{name}.retire_before must be less than its walltime")
+
+
+def _check_directives(kind: Kind, where: str, directives: dict[str, str] | list[str]) -> None:
+    if isinstance(directives, dict) == (kind == "slurm") and directives:
+        form = "a list of options" if kind == "slurm" else "a mapping of submit commands to values"
+        raise ValueError(f"{where}.directives is {form} for the kind {kind}")
 
 
 def retirement(pool: PoolSettings) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.batch_system import BatchSystem, JobRequest, JobState, State
+from cluster.batch_system import POOLS, BatchSystem, JobRequest, JobState, State, is_limit
 from cluster.errors import ClusterError
 from cluster.jobqueue import jobqueue
 from cluster.security import TlsFiles
@@ -38,10 +38,11 @@ class Slurm(BatchSystem):
             raise ClusterError(f"sbatch answered without a job's number: {' '.join(answer.split())}")
         return submitted[1]
 
-    def jobs(self, run: str) -> dict[str, JobState]:
+    def jobs(self, run: str, parts: Sequence[str] = POOLS) -> dict[str, JobState]:
         """The jobs of a run that are not over, with squeue's reasons."""
+        names = ",".join(f"{run}-{part}" for part in parts)
         listing = self.command(
-            "squeue", "--noheader", f"--user={getpass.getuser()}", f"--name={run}-cpu,{run}-gpu", "--format=%i|%t|%r"
+            "squeue", "--noheader", f"--user={getpass.getuser()}", f"--name={names}", "--format=%i|%t|%r"
         )
         rows = (line.strip().split("|", 2) for line in listing.splitlines() if line.strip())
         return {number: JobState(_state(state), reason) for number, state, reason in rows}
@@ -51,6 +52,22 @@ class Slurm(BatchSystem):
         numbers = sorted(jobs)
         if numbers:
             self.command("scancel", *numbers)
+
+    def interrupt(self, jobs: Iterable[str]) -> None:
+        """Sends SIGINT to the first process of jobs; Slurm itself would give them half a minute."""
+        numbers = sorted(jobs)
+        if numbers:
+            self.command("scancel", "--signal=INT", "--batch", *numbers)
+
+    def check_submission(self, pool: PoolSettings) -> None:
+        """Asks sbatch what it would do; a limit that is reached now is none for ever."""
+        options = {"--partition": pool.queue, "--account": pool.account, "--qos": pool.qos}
+        given = [f"{option}={value}" for option, value in options.items() if value]
+        try:
+            self.command("sbatch", "--test-only", *given, "--wrap=true")
+        except ClusterError as error:
+            if not is_limit(error):
+                raise
 
 
 def render(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> str:
@@ -75,7 +92,7 @@ def render(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> str:
         job_name=request.name,
         shebang="#!/usr/bin/env bash",
         job_extra_directives=[*directives, *pool.directives],
-        job_script_prologue=prologue(request.pool, pool),
+        job_script_prologue=prologue(request, pool),
         **options,
     )
     return str(job.job_script())

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.batch_system import JobRequest
 from cluster.quantities import size
 from cluster.scheduler import START_TIMEOUT
 from cluster.scheduler_process import python_path
@@ -78,7 +79,7 @@ def python_command(pool: PoolSettings) -> str:
     return shlex.quote(pool.python or sys.executable)
 
 
-def prologue(name: str, pool: PoolSettings) -> list[str]:
+def prologue(request: JobRequest, pool: PoolSettings) -> list[str]:
     """Shell lines that a job runs before its workers: environment, the end of its time, the user's own."""
     end, before = math.floor(pool.walltime), math.ceil(retirement(pool))
     # Another Python, or another file system, has its own packages.
@@ -88,9 +89,10 @@ def prologue(name: str, pool: PoolSettings) -> list[str]:
         "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": f"{START_TIMEOUT}s",
         GPUS: str(pool.gpus),
         STAGGER: f"{min(before, 0.1 * end):g}",
+        **request.environment,
         **pool.environment,
     }
-    if name == "cpu":  # a skim must not open a device that it was given by chance
+    if request.pool == "cpu":  # a skim must not open a device that it was given by chance
         variables["CUDA_VISIBLE_DEVICES"] = ""
     lines = [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
     lines += ["now=`date +%s`", f"export {JOB_END}=`expr $now + {end}` {RETIRE_AT}=`expr $now + {end - before}`"]

@@ -13,6 +13,8 @@ PERMANENT_ERRNO = frozenset(
      errno.EINVAL, errno.EBADF, errno.EFBIG, errno.EROFS, errno.EEXIST, errno.ENOTEMPTY, errno.ENXIO, errno.ENODEV,
      errno.EOPNOTSUPP}
 )  # fmt: skip
+# The file system, or the user's part of it, is full: whoever writes must stop until there is room.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Python has types for some of them; libraries raise these without a number, such as fsspec for an HTTP 404.
 PERMANENT_TYPES = (
     FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError,
@@ -75,7 +77,7 @@ def _verdict(problem: BaseException) -> bool | None:
         code = _xrootd_code(problem)
         if code is not None:
             return code not in PERMANENT_XROOTD
-        return problem.errno not in PERMANENT_ERRNO and "Auth failed" not in str(problem)
+        return problem.errno not in PERMANENT_ERRNO | FULL and "Auth failed" not in str(problem)
     return None
 
 

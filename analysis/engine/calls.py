@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from analysis.engine.faults import is_transient
+from analysis.engine.faults import is_full, is_transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of one call: its value (between processes: pickled), or its error and whether that may go away."""
+    """The end of one call: its value (between processes: pickled), or its error and whether that may go away.
+
+    `full`: the error is that there is no room to write.
+    """
 
     value: Any
     error: str | None
     transient: bool
     seconds: float
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,10 @@ def _answer(function: Callable[[Any, int], Any], call: Call) -> Answer:
     from distributed.protocol.pickle import dumps
 
     started = time.perf_counter()
-    value, error, transient = None, None, False
+    value, error, transient, full = None, None, False, False
     try:
         # Dask would lose its way with a value that cannot be pickled; here that is the error of one call.
         value = dumps(function(call.argument, call.attempt))
     except (Exception, SystemExit) as problem:  # the error is the answer: it is recorded, and the others go on
-        error, transient = sentence(problem), is_transient(problem)
-    return Answer(value, error, transient, time.perf_counter() - started)
+        error, transient, full = sentence(problem), is_transient(problem), is_full(problem)
+    return Answer(value, error, transient, time.perf_counter() - started, full)

@@ -32,10 +32,16 @@ TICK = 1.0
 LONGEST_WITHOUT_WORKERS = 600.0
 # A scheduler that does not answer for so long is gone [s].
 LONGEST_RECONNECTION = 10.0
+# One node may have a full disk of its own; a second time it is where the run writes.
+ATTEMPTS_WHERE_FULL = 2
 
 
 class ClusterLost(Exception):  # noqa: N818  (whether it is an error is for the caller to say)
     """The scheduler is gone, or all workers of a pool are and stay away. What was on its way is ready to go again."""
+
+
+class NoSpace(Exception):  # noqa: N818  (the disk is at fault, not an item)
+    """There is no room for what the items write: all of them would fail."""
 
 
 @dataclass
@@ -59,7 +65,7 @@ class Dispatcher:
     A transient error is tried again with growing pauses, on another worker where there is one; any error is, while
     there are more addresses of the input. An item whose worker died twice is tried alone on a worker; if that dies
     too, its halves are (where there are none, it fails). `run` may be called again after ClusterLost, with another
-    `client`: it goes on.
+    `client`: it goes on. An item that finds a full disk, twice, ends it all with NoSpace.
     """
 
     client: Client
@@ -254,7 +260,9 @@ class Dispatcher:
 
     def _answered(self, attempt: Attempt, answer: Answer, answers: Answers) -> Iterator[Outcome]:
         attempt.attempts += 1
-        again = answer.transient and attempt.attempts < self.policy.attempts
+        if answer.full and attempt.attempts >= min(ATTEMPTS_WHERE_FULL, self.policy.attempts):
+            raise NoSpace(f"{answers.worker} on {answers.host}: {answer.error}")
+        again = (answer.transient or answer.full) and attempt.attempts < self.policy.attempts
         if answer.error is not None and (again or attempt.attempts < self.kind.addresses(attempt.item)):
             self.counts.retries += 1
             attempt.avoid = answers.address or None

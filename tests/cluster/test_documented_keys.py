@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from cluster.settings import Certificates, ClusterSettings, PoolSettings, SchedulerSettings
+from cluster.settings import (
+    Certificates,
+    ClusterSettings,
+    CredentialSettings,
+    DriverSettings,
+    PoolSettings,
+    SchedulerSettings,
+)
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "clusters.md"
 TABLES: dict[str, type[BaseModel]] = {
@@ -14,6 +21,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "pools.cpu and pools.gpu: ": PoolSettings,
     "scheduler: ": SchedulerSettings,
     "certificates: ": Certificates,
+    "credentials: ": CredentialSettings,
+    "driver: ": DriverSettings,
 }
 
 

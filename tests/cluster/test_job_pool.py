@@ -119,7 +119,7 @@ def test_a_worker_that_came_makes_up_for_those_that_did_not() -> None:
 
 
 def test_a_refusal_is_final_only_without_jobs() -> None:
-    refusal = ClusterError("sbatch failed: QOSMaxSubmitJobPerUserLimit")
+    refusal = ClusterError("sbatch failed: Invalid account or account/partition combination specified")
     one = pool(workers=2)
     one.add("100", one.next_worker(), Path("nowhere"))
     for _ in range(5):
@@ -128,7 +128,28 @@ def test_a_refusal_is_final_only_without_jobs() -> None:
     one = pool(workers=2)
     for _ in range(3):
         one.refused(refusal)
-    assert one.problem == "the pool cpu has no worker: sbatch failed: QOSMaxSubmitJobPerUserLimit"
+    assert one.problem == f"the pool cpu has no worker: {refusal}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sbatch: error: QOSMaxSubmitJobPerUserLimit sbatch: error: Batch job submission failed: Job violates "
+        "accounting/QOS policy (job submit limit, user's size and/or time limits)",
+        "sbatch: error: AssocMaxSubmitJobLimit sbatch: error: Batch job submission failed",
+        "ERROR: Number of submitted jobs would exceed MAX_JOBS_PER_OWNER",
+    ],
+)
+def test_a_limit_on_submitted_jobs_passes(words: str) -> None:
+    """Other runs of the user may have them all: it is the start_limit that ends the waiting."""
+    one = pool(workers=2)
+    for _ in range(20):
+        one.refused(ClusterError(words))
+    assert one.problem is None
+    assert one.update({}, {}, nobody) == Plan(submit=2)
+    assert one.why() == f"no more jobs can be submitted ({words})"
+    one.add("100", one.next_worker(), Path("nowhere"))
+    assert one.limit is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.command import HEPBATCH, hepbatch, make_source
+from support.credentials import voms_proxy
 from support.slurm import SlurmSite, slurm_site
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,25 @@ def test_slurm(site: SlurmSite, tmp_path: Path) -> None:
     assert "gpu: worker gpu-0" in said
     assert "CUDA_VISIBLE_DEVICES = '0'" in said
     assert site.queue() == []
+
+
+def test_credentials_here_and_on_the_workers(site: SlurmSite, tmp_path: Path) -> None:
+    proxy = voms_proxy(tmp_path / "voms", hours=24, attribute_hours=20)
+    environment = {**site.environment, "X509_USER_PROXY": str(proxy)}
+    needs = ("--set", "cluster.credentials.x509_proxy=true")
+    hidden = ("--set", "cluster.pools.cpu.environment={X509_USER_PROXY: /nowhere}")
+    done = hepbatch(*SLURM, *needs, *hidden, cwd=tmp_path, **environment)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1, said
+    assert f"here: the X.509 proxy ({proxy}) is valid for 19 h" in said
+    assert "on the worker cpu-0 the X.509 proxy (/nowhere) is not there" in said
+    assert f"gpu: the X.509 proxy ({proxy}) is valid for 19 h" in said
+    copied = ("--set", "cluster.credentials.copy_proxy=true")
+    done = hepbatch(*SLURM, *needs, *copied, cwd=tmp_path, **environment)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert said.count("private/x509_proxy.pem) is valid for 19 h") == 2
+    assert not list(tmp_path.rglob("x509_proxy.pem"))
 
 
 def test_one_pool_that_does_not_start_does_not_hide_the_other(site: SlurmSite, tmp_path: Path) -> None:

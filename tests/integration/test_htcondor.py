@@ -147,6 +147,52 @@ def test_an_environment_that_jobs_unpack(site: CondorSite, source: Path, referen
     assert site.queue() == []
 
 
+def driver_file(site: CondorSite, **driver: Any) -> Path:
+    content = yaml.safe_load(cluster_file(site, "htcondor").read_text())
+    content["driver"] = {"where": "job", "memory": "2GiB", "wait": "3 min", **driver}
+    path = site.home / "driver.yaml"
+    path.write_text(yaml.safe_dump(content))
+    os.chown(path, USER, USER)
+    return path
+
+
+def test_a_driver_that_is_a_job_of_a_short_walltime(site: CondorSite, source: Path, reference: Path) -> None:
+    output = site.home / "driven"
+    short = driver_file(site, walltime="60 s", stop_before="30 s")
+    begun = site.run(HEPBATCH, "skim", "higgs4l", *OPTIONS, "--set", "chunk_size=3", "--cluster", short,
+                     "--source", source, "--output", output, "--detach")  # fmt: skip
+    assert begun.returncode == 0, begun.stderr
+    assert "goes on without this terminal" in begun.stdout
+    until = time.monotonic() + 500
+    while (record := json.loads((output / "driver.json").read_text()))["ended"] is None:
+        assert time.monotonic() < until, (output / "logs" / "driver.log").read_text()[-3000:]
+        time.sleep(1)
+    log = (output / "logs" / "driver.log").read_text()
+    assert record["ended"] == 0, log[-3000:]
+    assert record["session"] == 1 + log.count("the run goes on when the batch system starts this job again")
+    assert record["session"] > 1
+    same_cutflow(output, reference)
+    while site.queue():
+        assert time.monotonic() < until
+        time.sleep(1)
+
+
+def test_a_driver_that_is_a_job_is_cancelled(site: CondorSite, source: Path) -> None:
+    output = site.home / "cancelled"
+    begun = site.run(HEPBATCH, "skim", "higgs4l", *OPTIONS, "--set", "chunk_size=2", "--cluster", driver_file(site),
+                     "--source", source, "--output", output, "--detach")  # fmt: skip
+    assert begun.returncode == 0, begun.stderr
+    while not list((output / "skim").glob("*/*.parquet")):
+        time.sleep(0.5)
+    done = site.run(HEPBATCH, "cancel", "higgs4l", "--output", output)
+    assert done.returncode == 0, done.stderr
+    assert "the driver, htcondor job" in done.stdout
+    assert "interrupted by SIGTERM" in (output / "logs" / "driver.log").read_text()
+    assert site.queue() == []
+    assert not (output / "lock.json").exists()
+    assert not (output / "private").exists()
+
+
 def same_cutflow(output: Path, reference: Path) -> None:
     mine, theirs = (json.loads((one / "cutflow.json").read_text()) for one in (output, reference))
     assert list(mine) == list(theirs)

@@ -121,6 +121,7 @@ def _configure(directory: Path) -> Path:
     lines += [
         "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO",
         "PartitionName=closed Nodes=ALL MaxTime=INFINITE State=DOWN",
+        "PartitionName=elsewhere Nodes=ALL MaxTime=INFINITE State=UP AllocNodes=another-host",
     ]
     (etc / "plugstack.conf").touch()
     (etc / "gres.conf").write_text("\n".join(gres) + "\n")

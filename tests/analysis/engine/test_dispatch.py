@@ -3,6 +3,7 @@
 With the real local cluster. Each function here takes an item and the number of the attempts before.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ import psutil
 import pytest
 
 from analysis.engine.attempts import Kind, Outcome, Policy
-from analysis.engine.dispatch import LARGEST_BATCH, QUEUED_PER_WORKER, ClusterLost, Dispatcher, dispatched
+from analysis.engine.dispatch import LARGEST_BATCH, QUEUED_PER_WORKER, ClusterLost, Dispatcher, NoSpace, dispatched
 from analysis.engine.stopping import Stopped, StopRequest
 from cluster.local import Cluster
 from cluster.opening import open_cluster
@@ -82,6 +83,12 @@ def never_works(directory: Path, item: int, attempt: int) -> int:
         raise ConnectionError("nobody\nthere")
     if item == 2:
         raise ValueError("not a ROOT file")
+    return item
+
+
+def finds_a_full_disk(code: int, often: int, item: int, attempt: int) -> int:
+    if item == 3 and attempt < often:
+        raise OSError(code, os.strerror(code))
     return item
 
 
@@ -358,3 +365,20 @@ def test_a_lost_cluster_is_said_to_be_lost(tmp_path: Path) -> None:
         with pytest.raises(ClusterLost):
             go()
         assert 3 <= len(found) < 100
+
+
+def test_the_full_disk_of_one_node_is_passed_by(cluster: Cluster) -> None:
+    cluster.need("cpu", WORKERS)
+    one = dispatcher(cluster, partial(finds_a_full_disk, errno.ENOSPC, 1))
+    found = ends(one.run(iter(range(6))))
+    assert {item: outcome.value for item, outcome in found.items()} == {item: item for item in range(6)}
+    assert one.counts.retries == 1
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_for_all_ends_it(cluster: Cluster, code: int) -> None:
+    cluster.need("cpu", WORKERS)
+    one = dispatcher(cluster, partial(finds_a_full_disk, code, 99))
+    with pytest.raises(NoSpace, match=os.strerror(code)):
+        ends(one.run(iter(range(6))))
+    assert one.counts.retries == 1
