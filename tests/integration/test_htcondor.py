@@ -1,6 +1,5 @@
 """`--cluster htcondor` and `lxplus` on a real HTCondor with fake GPUs: the numbers of the local cluster."""
 
-import json
 import os
 import shutil
 import sqlite3
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.command import HEPBATCH, make_source
+from support.command import HEPBATCH, make_source, same_cutflow
 from support.condor import PROJECT, USER, CondorSite, condor_site
 
 OPTIONS = ("--set", "chunk_size=50", "--set", "training.folds=3", "--set", "training.bootstrap=20",
@@ -145,14 +144,3 @@ def test_an_environment_that_jobs_unpack(site: CondorSite, source: Path, referen
     assert "hepbatch-env" in said
     same_cutflow(output, reference)
     assert site.queue() == []
-
-
-def same_cutflow(output: Path, reference: Path) -> None:
-    mine, theirs = (json.loads((one / "cutflow.json").read_text()) for one in (output, reference))
-    assert list(mine) == list(theirs)
-    for sample, cuts in theirs.items():
-        assert {cut: one["events"] for cut, one in mine[sample].items()} == {
-            cut: one["events"] for cut, one in cuts.items()
-        }
-        scale = max(1.0, abs(cuts["all"]["weighted"]))
-        assert all(abs(mine[sample][cut]["weighted"] - one["weighted"]) <= 1e-12 * scale for cut, one in cuts.items())

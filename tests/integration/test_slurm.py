@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.command import HEPBATCH, hepbatch, make_source
+from support.command import HEPBATCH, hepbatch, make_source, same_cutflow
 from support.slurm import SlurmSite, slurm_site
 
 OPTIONS = ("--set", "chunk_size=25", "--set", "training.folds=3", "--set", "training.bootstrap=20",
@@ -98,17 +98,6 @@ def skimmed(output: Path) -> int:
 def jobs(site: SlurmSite, pool: str, state: str = "R") -> list[str]:
     rows = (line.split() for line in site.queue("%i %j %t"))
     return [number for number, name, found in rows if name.endswith(f"-{pool}") and found == state]
-
-
-def same_cutflow(output: Path, reference: Path) -> None:
-    mine, theirs = (json.loads((one / "cutflow.json").read_text()) for one in (output, reference))
-    assert list(mine) == list(theirs)
-    for sample, cuts in theirs.items():
-        assert list(mine[sample]) == list(cuts)
-        for cut, counts in cuts.items():
-            assert mine[sample][cut]["events"] == counts["events"]
-            scale = max(1.0, abs(cuts["all"]["weighted"]))
-            assert abs(mine[sample][cut]["weighted"] - counts["weighted"]) <= 1e-12 * scale
 
 
 def manifest(output: Path) -> Any:

@@ -22,6 +22,8 @@ from support.packages import installed
 USER = 1500
 CPUS, GPUS = 8, 2
 PROJECT = Path(__file__).resolve().parents[2]
+# Where coffea-casa has its certificates; in the pool's world this is `secrets` of its directory.
+SECRETS = Path("/etc/cmsaf-secrets")
 ROOT = Path("/var/tmp/hepbatch-tests/condor-root")  # noqa: S108  (made by root, for root)
 
 
@@ -32,26 +34,32 @@ class CondorSite:
     home: Path
     master: int
 
-    def words(self, *words: str) -> list[str]:
-        """A command line that runs `words` in the pool's world."""
+    def words(self, *words: str, **more: str) -> list[str]:
+        """A command line that runs `words` in the pool's world, with `more` environment variables."""
         variables = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(self.home), "USER": "lab", "LOGNAME": "lab",
             "CONDOR_CONFIG": str(self.home / "condor_config"), "DASK_CONFIG": str(self.home / "dask"),
-            "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": str(self.home / "mpl"),
+            "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": str(self.home / "mpl"), **more,
         }  # fmt: skip
         enter = ["nsenter", "-t", str(self.master), "-m", "-r", "-S", str(USER), "-G", str(USER)]
         setting = [f"{name}={value}" for name, value in variables.items()]
         return [*enter, "env", "-i", *setting, "/bin/sh", "-c", 'cd "$HOME" && exec "$@"', "sh", *words]
 
-    def run(self, *words: str | Path, timeout: float = 600) -> "subprocess.CompletedProcess[str]":
-        """Runs a command in the pool's world."""
+    def run(self, *words: str | Path, timeout: float = 600, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Runs a command in the pool's world, with `more` environment variables."""
         return subprocess.run(
-            self.words(*map(str, words)), capture_output=True, text=True, timeout=timeout, check=False
+            self.words(*map(str, words), **more), capture_output=True, text=True, timeout=timeout, check=False
         )
 
     def queue(self) -> list[str]:
         """A line for every job in the queue: batch name, status, GPUs asked for."""
         return self.run("condor_q", "-allusers", "-af", "JobBatchName", "JobStatus", "RequestGPUs").stdout.splitlines()
+
+
+def give(*paths: Path) -> None:
+    """Makes paths those of the pool's user."""
+    for path in paths:
+        os.chown(path, USER, USER)
 
 
 @contextmanager
@@ -68,11 +76,10 @@ def condor_site() -> Iterator[CondorSite]:
 
 @contextmanager
 def _started(directory: Path) -> Iterator[CondorSite]:
-    for name in ("log", "spool", "execute", "lock", "tokens", "dask"):
+    for name in ("log", "spool", "execute", "lock", "tokens", "dask", "secrets"):
         (directory / name).mkdir(parents=True)
     (directory / "condor_config").write_text(_configuration(directory))
-    for path in (directory, *directory.rglob("*")):
-        os.chown(path, USER, USER)
+    give(*(directory, *directory.rglob("*")))
     with (directory / "master.out").open("wb") as log:
         master = subprocess.Popen(
             ["unshare", "-m", "bash", "-c", _mounts(directory)], stdout=log, stderr=log, start_new_session=True
@@ -128,6 +135,8 @@ def _mounts(directory: Path) -> str:
         for parent in path.parents:
             lines.append(f"chmod a+x '{ROOT}{parent}'")
     lines += [
+        f"mkdir -p '{ROOT}{SECRETS}'",
+        f"mount --bind '{directory}/secrets' '{ROOT}{SECRETS}'",
         f"mount -t proc proc '{ROOT}/proc'",
         f"mount --rbind /dev '{ROOT}/dev'",
         f"exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME='{directory}' USER=lab "
