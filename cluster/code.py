@@ -11,10 +11,11 @@ import importlib.util
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.abc import InspectLoader
+from importlib.abc import ResourceLoader
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import cast
 
 from cluster.errors import ClusterError
 
@@ -89,7 +90,6 @@ def _user_module(module: str) -> Iterator[tuple[str, bytes]]:
     if found.submodule_search_locations:
         yield from _files(files(module), module)
         return
-    source = found.loader.get_source(module) if isinstance(found.loader, InspectLoader) else None
-    if source is None:
+    if not (found.origin and found.origin.endswith(".py")):
         raise ClusterError(f"own_modules: {module} is no Python source; it must be installed where the workers are")
-    yield f"{module}.py", source.encode()
+    yield f"{module}.py", cast("ResourceLoader", found.loader).get_data(found.origin)  # a directory's, or an archive's

@@ -11,7 +11,7 @@ from typing import Any
 from cluster.errors import ClusterError
 from cluster.pools import Cluster, carries, keep_waiting, tagged_workers
 from cluster.security import TlsFiles
-from cluster.settings import TAGS, ClusterSettings
+from cluster.settings import TAGS, Certificates, ClusterSettings
 from cluster.shared_code import one_code
 from cluster.versions import check_code, check_versions
 
@@ -92,14 +92,25 @@ def open_existing(settings: ClusterSettings, directory: Path) -> Iterator[Cluste
     from distributed import Client
 
     address = str(settings.address)
-    given = settings.certificates
     # Where none are given, Dask's configuration has the last word: a facility sets it in the environment.
-    security = TlsFiles(given.ca_file, given.cert, given.key).security() if given else None
+    security = given_certificates(settings.certificates).security() if settings.certificates else None
     try:
         client = Client(address, security=security, timeout=CONNECT_LIMIT)
     except (OSError, TypeError, ValueError) as error:
-        # Dask says with a TypeError that an address needs certificates.
         said = " ".join(str(error).split())
+        if isinstance(error, TypeError) and address.startswith("tls://"):
+            raise ClusterError(
+                f"{address} speaks TLS: give cluster.certificates, or name them in Dask's configuration "
+                "(distributed.comm.tls)"
+            ) from error
         raise ClusterError(f"no Dask scheduler answers at {address}: {said}") from error
     with client, one_code(client, address, settings, directory):
         yield ExistingCluster(settings, address, client)
+
+
+def given_certificates(paths: Certificates) -> TlsFiles:
+    """The files that the settings name; ClusterError when one is not there."""
+    for key, path in paths.model_dump().items():
+        if not Path(path).is_file():
+            raise ClusterError(f"cluster.certificates.{key}: there is no file {path}")
+    return TlsFiles(paths.ca_file, paths.cert, paths.key)
