@@ -62,6 +62,8 @@ def test_workers_are_a_number_auto_or_a_range() -> None:
         ),
         ({"kind": "slurm", "pools": {"cpu": JOB, "gpu": JOB}, "address": "tcp://a:1"}, "has no key address"),
         ({"kind": "address"}, "needs the key address"),
+        ({"kind": "local", "ship_code": True}, "the key ship_code means nothing for the kind local"),
+        ({"kind": "local", "own_modules": ["mine"]}, "the key own_modules means nothing for the kind local"),
         ({"kind": "slurm", "scheduler": {"interface": "ib0", "host": "a"}}, "not both"),
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from distributed import Client
 from support.command import hepbatch, make_source, same_cutflow
 
 OPTIONS = ("--set", "chunk_size=100", "--set", "training.folds=3", "--set", "training.bootstrap=20",
-           "--set", "training.models={trees: {kind: boosted_trees}, network: {kind: network}}")  # fmt: skip
+           "--set", "training.models={trees: {kind: boosted_trees}}")  # fmt: skip
 
 pytestmark = pytest.mark.slow
 

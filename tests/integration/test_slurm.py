@@ -175,7 +175,7 @@ def test_a_walltime_shorter_than_the_training_is_no_fault(
     site: SlurmSite, source: Path, reference: Path, tmp_path: Path
 ) -> None:
     short = {"walltime": "45 s", "retire_before": "20 s"}
-    for number in (8, 30):  # a fast machine may be through within one walltime: then with more models
+    for number in (10, 30):  # a fast machine may be through within one walltime: then with more models
         models = ", ".join(f"t{one}: {{kind: boosted_trees}}" for one in range(number))
         options = (*OPTIONS[:2], "--set", "training.folds=3", "--set", "training.bootstrap=2", "--set",
                    f"training.models={{{models}}}")  # fmt: skip

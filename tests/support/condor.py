@@ -19,6 +19,7 @@ from pathlib import Path
 from support.condor_root import USER, condor_root
 
 CPUS, GPUS = 8, 2
+START_LIMIT = 240
 PROJECT = Path(__file__).resolve().parents[2]
 EOS = Path("/eos")
 # Where coffea-casa has its certificates; in the pool's world this is `secrets` of its directory.
@@ -146,16 +147,19 @@ def _python() -> set[Path]:
     """Where this machine's Python is; of Debian's, whose place is that of everything else, only its own files."""
     if sys.base_prefix != "/usr":
         return {Path(sys.base_prefix)}
-    return {Path(sys.executable).resolve(), Path(sysconfig.get_path("stdlib"))}
+    # A virtual environment may point to either name of it.
+    return {Path(sys.executable).resolve(), Path("/usr/bin/python3"), Path(sysconfig.get_path("stdlib"))}
 
 
 def _await_pool(site: CondorSite) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + START_LIMIT
     while time.monotonic() < until:
         if "slot" in site.run("condor_status", "-af", "Name").stdout and site.run("condor_q").returncode == 0:
             return
         time.sleep(0.3)
-    raise RuntimeError(f"HTCondor did not start: {(site.home / 'master.out').read_text()[-2000:]}")
+    logs = [site.home / "login.out", site.home / "master.out", *sorted((site.home / "log").glob("*Log"))]
+    said = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1000:]}" for log in logs if log.is_file())
+    raise RuntimeError(f"HTCondor did not start within {START_LIMIT} s\n{said}")
 
 
 def _configuration(directory: Path) -> str:
