@@ -24,7 +24,7 @@ from cluster.quantities import size
 from cluster.scheduler import scheduler_and_client
 from cluster.security import TlsFiles, run_certificates
 from cluster.settings import TAGS, ClusterSettings, PoolSettings, SchedulerSettings
-from cluster.versions import check_versions
+from cluster.versions import check_code, check_versions
 
 # How often the scheduler's workers are looked at; the batch system is asked less often [s].
 TICK = 1.0
@@ -81,6 +81,7 @@ class BatchCluster(Cluster):
         new = {address: facts["name"] for address, facts in workers.items() if facts["name"] not in self._checked}
         if new:
             check_versions(self.client, new)
+            check_code(self.client, new)
             credentials.check_workers(self.client, new, self._settings.credentials)
             self._checked.update(new.values())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +11,15 @@ from typing import Any
 from cluster.errors import ClusterError
 from cluster.pools import Cluster, carries, keep_waiting, tagged_workers
 from cluster.security import TlsFiles
-from cluster.settings import TAGS, ClusterSettings
-from cluster.versions import check_versions
+from cluster.settings import TAGS, Certificates, ClusterSettings
+from cluster.shared_code import one_code
+from cluster.versions import check_code, check_versions
 
 TICK = 0.5
 # To reach the scheduler [s].
 CONNECT_LIMIT = 15
-CODE = "hepbatch-code.zip"
-# What workers import; below the directory that holds this package.
-SHIPPED = ("analysis", "processors", "training", "cluster")
+# How often workers that came later are looked for [s].
+LATE_INTERVAL = 5.0
 
 
 class ExistingCluster(Cluster):
@@ -31,10 +30,12 @@ class ExistingCluster(Cluster):
         self.client = client
         self._address = address
         self._ships = settings.ship_code
+        self._own_modules = tuple(settings.own_modules)
         self._pools = {name: getattr(settings.pools, name) for name in TAGS}
         self.patience = {name: pool.start_limit for name, pool in self._pools.items()}
         self._seen: dict[str, int] = {}
         self._checked: set[str] = set()
+        self._looked = time.monotonic()
 
     def need(self, pool: str, items: int | None = None, check: Callable[[], None] = keep_waiting) -> None:  # noqa: ARG002
         """Returns when a worker with the pool's tag is there and has the driver's software."""
@@ -48,11 +49,12 @@ class ExistingCluster(Cluster):
                     f"the cluster at {self._address} has no worker {wanted} after {limit:.0f} s: {self._offers(pool)}"
                 )
             time.sleep(TICK)
-        self._seen[pool] = max(self._seen.get(pool, 0), len(workers))
-        new = {address: str(facts["name"]) for address, facts in workers.items() if address not in self._checked}
-        if new:
-            check_versions(self.client, new, without=("hepbatch",) if self._ships else ())
-            self._checked.update(new)
+        self._take(pool, workers)
+
+    def watch(self, pool: str) -> None:
+        """Workers that come later must have the driver's software too."""
+        if time.monotonic() - self._looked > LATE_INTERVAL:
+            self._take(pool, tagged_workers(self.client, self.tag(pool)))
 
     def release(self, pool: str) -> None:
         """Leaves the workers as they are."""
@@ -64,6 +66,15 @@ class ExistingCluster(Cluster):
     def tag(self, pool: str) -> str | None:
         """The tag of a pool; None where the settings say that its workers carry none."""
         return None if self._pools[pool].untagged else TAGS[pool]
+
+    def _take(self, pool: str, workers: dict[str, Any]) -> None:
+        self._looked = time.monotonic()
+        self._seen[pool] = max(self._seen.get(pool, 0), len(workers))
+        new = {address: str(facts["name"]) for address, facts in workers.items() if address not in self._checked}
+        if new:
+            check_versions(self.client, new, without=("hepbatch",) if self._ships else ())
+            check_code(self.client, new, self._own_modules, renew=True)
+            self._checked.update(new)
 
     def _offers(self, pool: str) -> str:
         workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
@@ -81,28 +92,25 @@ def open_existing(settings: ClusterSettings, directory: Path) -> Iterator[Cluste
     from distributed import Client
 
     address = str(settings.address)
-    given = settings.certificates
-    security = TlsFiles(given.ca_file, given.cert, given.key).security() if given else None
+    # Where none are given, Dask's configuration has the last word: a facility sets it in the environment.
+    security = given_certificates(settings.certificates).security() if settings.certificates else None
     try:
         client = Client(address, security=security, timeout=CONNECT_LIMIT)
     except (OSError, TypeError, ValueError) as error:
-        # Dask says with a TypeError that an address needs certificates.
         said = " ".join(str(error).split())
+        if isinstance(error, TypeError) and address.startswith("tls://"):
+            raise ClusterError(
+                f"{address} speaks TLS: give cluster.certificates, or name them in Dask's configuration "
+                "(distributed.comm.tls)"
+            ) from error
         raise ClusterError(f"no Dask scheduler answers at {address}: {said}") from error
-    with client:
-        if settings.ship_code:
-            # To the scheduler too, which reads what tasks call.
-            client.upload_file(str(pack_code(directory)))
+    with client, one_code(client, address, settings, directory):
         yield ExistingCluster(settings, address, client)
 
 
-def pack_code(directory: Path) -> Path:
-    """Puts the packages that workers import into a file that Python imports from, for workers without them."""
-    root = Path(__file__).resolve().parent.parent
-    directory.mkdir(parents=True, exist_ok=True)
-    archive = directory / CODE
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        for package in SHIPPED:
-            for path in sorted((root / package).rglob("*.py")):
-                packed.write(path, path.relative_to(root))
-    return archive
+def given_certificates(paths: Certificates) -> TlsFiles:
+    """The files that the settings name; ClusterError when one is not there."""
+    for key, path in paths.model_dump().items():
+        if not Path(path).is_file():
+            raise ClusterError(f"cluster.certificates.{key}: there is no file {path}")
+    return TlsFiles(paths.ca_file, paths.cert, paths.key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from cluster.worker_options import footprint, job_options, prologue
 _SUBMITTED = re.compile(r"submitted to cluster (\d+)")
 # HTCondor's JobStatus; a job that is completed (4) is over, though one that was spooled stays in the queue.
 _STATES: dict[str, State] = {"1": "pending", "2": "running", "3": "ending", "5": "held", "6": "ending", "7": "running"}
+HELD = "5"
+# HoldReasonCode of a job whose files are on their way to the scheduler: it is put on hold for that, and goes on.
+SPOOLING = "16"
 # Lines of condor_q -better-analyze that an error shows: the conclusion is at the end.
 HINT_LINES = 3
 logger = logging.getLogger(__name__)
@@ -47,13 +51,15 @@ class HTCondor(BatchSystem):
         """The jobs of a run that are not over; for one on hold the reason."""
         listing = self.command(
             "condor_q", "-constraint", _constraint(run, parts), "-format", "%d.", "ClusterId",
-            "-format", "%d|", "ProcId", "-format", "%d|", "JobStatus", "-format", "%s", 'HoldReason ?: ""',
-            "-format", "\n", "ClusterId",
+            "-format", "%d|", "ProcId", "-format", "%d|", "JobStatus", "-format", "%d|", "HoldReasonCode ?: 0",
+            "-format", "%s", 'HoldReason ?: ""', "-format", "\n", "ClusterId",
         )  # fmt: skip
         found = {}
         for line in listing.splitlines():
-            number, status, reason = line.split("|", 2)
-            if status in _STATES:
+            number, status, code, reason = line.split("|", 3)
+            if status == HELD and code == SPOOLING:
+                found[number] = JobState("pending", reason.strip())
+            elif status in _STATES:
                 found[number] = JobState(_STATES[status], reason.strip())
         return found
 
@@ -84,7 +90,7 @@ class HTCondor(BatchSystem):
 
     def sweep(self, run: str) -> None:
         """Takes what is over out of the queue: spooled jobs stay there for days."""
-        if self.spool and self.command("condor_q", "-constraint", _constraint(run), "-format", "%d", "ClusterId"):
+        if self.command("condor_q", "-constraint", _constraint(run), "-format", "%d", "ClusterId"):
             self.command("condor_rm", "-constraint", _constraint(run))
 
 
@@ -98,8 +104,11 @@ def render(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> str:
     return str(job.job_script())
 
 
-def render_lxplus(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> str:
-    """The submit description of one worker job at CERN, with what dask-lxplus adds for that pool."""
+def render_lxplus(request: JobRequest, pool: PoolSettings, tls: TlsFiles, spool: bool = False) -> str:
+    """The submit description of one worker job at CERN, with what dask-lxplus adds for that pool.
+
+    With `spool` the batch system's scheduler has no access to the run directory, but the nodes have.
+    """
     try:
         jobqueue()
         from dask_lxplus.cluster import CernCluster, CernJob
@@ -108,6 +117,10 @@ def render_lxplus(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> str
     options = _options(request, pool, tls)
     directives = _directives(request, pool)
     directives.pop("request_gpus", None)
+    if spool:
+        _spooled(request, options, directives)
+    else:
+        directives.setdefault("initialdir", str(request.log.parent))  # where the user stands may be on EOS
     if pool.job_flavour:
         directives["+JobFlavour"] = f'"{pool.job_flavour}"'
         directives.pop("+MaxRuntime", None)
@@ -120,6 +133,14 @@ def render_lxplus(request: JobRequest, pool: PoolSettings, tls: TlsFiles) -> str
         batch_name=request.name,
     )
     return str(CernJob(**modified).job_script())
+
+
+def _spooled(request: JobRequest, options: dict[str, Any], directives: dict[str, str]) -> None:
+    """What the job says goes to its log by its own hand: HTCondor's scheduler would keep it, and its events too."""
+    options["job_script_prologue"][0] = f"exec >>{shlex.quote(str(request.log))} 2>&1"
+    for name in ("Log", "Stream_Output"):
+        directives.pop(name)
+    directives["Output"] = request.log.name
 
 
 def _constraint(run: str, parts: Sequence[str] = POOLS) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from cluster import htcondor, slurm
@@ -31,10 +32,10 @@ def open_htcondor(settings: ClusterSettings, directory: Path) -> AbstractContext
 
 
 def open_lxplus(settings: ClusterSettings, directory: Path) -> AbstractContextManager[Cluster]:
-    """A cluster of HTCondor jobs at CERN. Submission from EOS works only with spooling."""
+    """A cluster of HTCondor jobs at CERN. Its schedulers do not see EOS: jobs are spooled to them from there."""
     spool = directory.resolve().is_relative_to("/eos")
     system = htcondor.HTCondor(settings.scheduler.submit_limit, kind="lxplus", spool=spool)
-    return open_batch(settings, directory, system, htcondor.render_lxplus)
+    return open_batch(settings, directory, system, partial(htcondor.render_lxplus, spool=spool))
 
 
 KINDS: dict[str, Callable[[ClusterSettings, Path], AbstractContextManager[Cluster]]] = {

@@ -212,8 +212,15 @@ class ClusterSettings(BaseModel):
     ship_code: bool = Field(
         default=False, description="address, coffea-casa: send hepbatch's own code to workers that do not have it"
     )
+    own_modules: list[str] = Field(
+        default_factory=list,
+        description="address, coffea-casa: modules or packages of yours that the analysis needs: ship_code sends them "
+        "too",
+    )
     certificates: Certificates | None = Field(
-        default=None, description="address, coffea-casa: certificates of a scheduler that speaks TLS"
+        default=None,
+        description="address, coffea-casa: certificates of a scheduler that speaks TLS; where not given, those that "
+        "Dask's configuration names",
     )
     xrootd_prefix: str | None = Field(
         default=None,
@@ -256,6 +263,9 @@ class ClusterSettings(BaseModel):
         if (self.kind in EXISTING) != (self.address is not None):
             need = "needs the" if self.kind in EXISTING else "has no"
             raise ValueError(f"the kind {self.kind} {need} key address")
+        for key in ("ship_code", "own_modules", "certificates"):
+            if getattr(self, key) and self.kind not in EXISTING:
+                raise ValueError(f"the key {key} means nothing for the kind {self.kind}")
         return self
 
     def _check_driver(self) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from cluster.code import ask, fingerprint, forget
 from cluster.errors import ClusterError
 
 if TYPE_CHECKING:
     from distributed import Client
 
 PACKAGES = ("hepbatch", "dask", "distributed", "coffea", "awkward")
+REMEDY = (
+    "bring its environment up to date (an archive or image must be made again), or see ship_code in docs/clusters.md"
+)
 # An expression that the worker evaluates: functions do not travel between Pythons, nor to where our packages are not.
 # Of two with one name the first is the one that is imported.
 _ASK = (
@@ -51,3 +55,21 @@ def check_versions(client: Client, workers: dict[str, str], without: Collection[
             raise ClusterError(
                 f"the worker {workers[address]} has another environment than hepbatch here: {', '.join(mistakes)}"
             )
+
+
+def check_code(client: Client, workers: dict[str, str], own_modules: Sequence[str] = (), renew: bool = False) -> None:
+    """Holds the code of hepbatch and of the user's modules on `workers` (address to name) against the driver's.
+
+    With `renew`, a worker that had imported other code forgets that first. ClusterError names the worker.
+    """
+    mine = fingerprint(*own_modules)
+    answers = client.run(eval, ask(own_modules), workers=list(workers), on_error="return")
+    others = {address: workers[address] for address, answer in answers.items() if answer != mine}
+    if others and renew:
+        client.run(eval, forget(own_modules), workers=list(others))
+        check_code(client, others, own_modules)
+    elif others:
+        address, name = next(iter(others.items()))
+        answer = answers[address]
+        what = " ".join(str(answer).split()) if isinstance(answer, BaseException) else f"{answer} instead of {mine}"
+        raise ClusterError(f"the worker {name} has other code of hepbatch than this one: {what}; {REMEDY}")

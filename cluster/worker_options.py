@@ -94,7 +94,9 @@ def prologue(request: JobRequest, pool: PoolSettings) -> list[str]:
     }
     if request.pool == "cpu":  # a skim must not open a device that it was given by chance
         variables["CUDA_VISIBLE_DEVICES"] = ""
-    lines = [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
+    # Slurm gives jobs the environment of who submits, in which Python's path is that of the driver.
+    lines = ["unset PYTHONPATH PYTHONHOME"] if pool.archive else []
+    lines += [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
     lines += ["now=`date +%s`", f"export {JOB_END}=`expr $now + {end}` {RETIRE_AT}=`expr $now + {end - before}`"]
     if pool.archive:
         lines += [

@@ -17,6 +17,7 @@ from analysis.engine.attempts import Attempt, Counts, Kind, Outcome, Policy
 from analysis.engine.calls import Answer, Answers, Call, call_batch, sentence, unpacked
 from analysis.engine.faults import is_transient
 from analysis.engine.stopping import StopRequest
+from cluster.pools import carries
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -194,7 +195,7 @@ class Dispatcher:
         if place is not None:
             where = {"workers": [place], "allow_other_workers": False}
         elif batch[0].avoid is not None and others:
-            where = {"workers": others, "allow_other_workers": True}
+            where = {"workers": others, "allow_other_workers": self.tag is not None}
         if self.tag is not None:
             where["resources"] = {self.tag: 1}
         elif not where:  # those that carry a tag are for others
@@ -351,7 +352,7 @@ class Dispatcher:
         return self._workers
 
     def _is_ours(self, resources: dict[str, float]) -> bool:
-        return bool(resources.get(self.tag)) if self.tag is not None else not resources
+        return carries(resources, self.tag)
 
     def _key(self) -> str:
         name = getattr(self.function, "__name__", None) or getattr(

@@ -2,14 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cluster import htcondor
 from cluster.batch_system import JobRequest
 from cluster.opening import KINDS
 from cluster.scheduler_process import python_path
 from cluster.security import TlsFiles
-from cluster.settings import PoolSettings
+from cluster.settings import ClusterSettings, PoolSettings
 
 TLS = TlsFiles("/run/private/cert.pem", "/run/private/cert.pem", "/run/private/key.pem")
 CONNECT = "export DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT=120s"
@@ -113,7 +115,24 @@ Queue
     )
 
 
-def test_a_job_at_cern() -> None:
+ON_AFS = """\
+Output = /run/logs/gpu-4.log
+Log = /run/logs/gpu-4.events
+MY.SendCredential = True
+initialdir = /run/logs
++JobFlavour = "workday"
+"""
+ON_EOS = """\
+Output = gpu-4.log
+MY.SendCredential = True
++JobFlavour = "workday"
+"""
+
+
+@pytest.mark.parametrize(
+    ("spool", "paths", "speaks"), [(False, ON_AFS, "exec 2>&1"), (True, ON_EOS, "exec >>/run/logs/gpu-4.log 2>&1")]
+)
+def test_a_job_at_cern(spool: bool, paths: str, speaks: str) -> None:
     from cluster.htcondor import render_lxplus
 
     pool = PoolSettings.model_validate(
@@ -126,7 +145,7 @@ def test_a_job_at_cern() -> None:
         ports="--worker-port 10000:10100 ",
     )  # fmt: skip
     assert (
-        render_lxplus(request("gpu"), pool, TLS)
+        render_lxplus(request("gpu"), pool, TLS, spool)
         == f"""\
 # gpu-4 of hepbatch-00c0ffee-gpu
 
@@ -141,16 +160,12 @@ MY.DaskWorkerMemory = 10737418240
 MY.DaskWorkerDisk = 10737418240
 transfer_output_files = ""
 JobBatchName = "hepbatch-00c0ffee-gpu"
-Output = /run/logs/gpu-4.log
-Log = /run/logs/gpu-4.events
-MY.SendCredential = True
-+JobFlavour = "workday"
-MY.IsDaskWorker = true
+{paths}MY.IsDaskWorker = true
 request_gpus = 1
 MY.SingularityImage = "/cvmfs/unpacked.cern.ch/hepbatch:1"
 universe = vanilla
 
-Arguments = "-c 'exec 2>&1; {CONNECT}; export HEPBATCH_GPUS=1; export HEPBATCH_STAGGER=2880; now=`date +%s`; export \
+Arguments = "-c '{speaks}; {CONNECT}; export HEPBATCH_GPUS=1; export HEPBATCH_STAGGER=2880; now=`date +%s`; export \
 HEPBATCH_JOB_END=`expr $now + 28800` HEPBATCH_RETIRE_AT=`expr $now + 25200`; exec python3 -m \
 distributed.cli.dask_worker tls://10.0.0.1:8786 --name gpu-4 {worker}'"
 Executable = /bin/sh
@@ -158,6 +173,44 @@ Executable = /bin/sh
 Queue
 """
     )
+
+
+class Spoken(htcondor.HTCondor):
+    """An HTCondor that answers without being there, and remembers what it was asked."""
+
+    def command(self, *words: str) -> str:
+        COMMANDS.append(words)
+        return "1 job(s) submitted to cluster 17." if words[0] == "condor_submit" else ANSWER
+
+
+COMMANDS: list[tuple[str, ...]] = []
+ANSWER = "17.0|5|16|Spooling input data files\n18.0|5|13|Transfer input files failure\n19.0|1|0|\n20.0|4|0|\n"
+
+
+@pytest.mark.parametrize(("directory", "spooled"), [("/eos/user/l/lab/run", True), ("/afs/cern.ch/user/l/lab", False)])
+def test_from_eos_jobs_are_spooled(monkeypatch: pytest.MonkeyPatch, directory: str, spooled: bool) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr("cluster.opening.open_batch", lambda *given: opened.extend(given))
+    monkeypatch.setattr("cluster.htcondor.HTCondor", Spoken)
+    COMMANDS.clear()
+    pool = {"workers": 1, "memory": "2GiB"}
+    settings = ClusterSettings.model_validate({"kind": "lxplus", "pools": {"cpu": pool, "gpu": pool}})
+    KINDS["lxplus"](settings, Path(directory))
+    _, _, system, render = opened
+    assert system.submit(Path("/x/cpu-0.job")) == "17.0"
+    assert [("condor_submit", *(["-spool"] if spooled else []), "/x/cpu-0.job")] == COMMANDS
+    text = render(request("cpu"), settings.pools.cpu, TLS)
+    assert ("Output = cpu-4.log" in text) == spooled
+
+
+def test_a_job_that_is_being_spooled_is_not_stopped() -> None:
+    states = Spoken().jobs("hepbatch-00c0ffee")
+    assert {number: state.state for number, state in states.items()} == {
+        "17.0": "pending",
+        "18.0": "held",
+        "19.0": "pending",
+    }
+    assert states["18.0"].reason == "Transfer input files failure"
 
 
 def test_an_environment_as_an_archive() -> None:

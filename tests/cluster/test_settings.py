@@ -64,6 +64,8 @@ def test_workers_are_a_number_auto_or_a_range() -> None:
         ({"kind": "address"}, "needs the key address"),
         ({"kind": "local", "xrootd_prefix": "https://cache"}, "xrootd_prefix\n.*expected the address of a cache"),
         ({"kind": "local", "xrootd_prefix": "root://"}, "expected the address of a cache"),
+        ({"kind": "local", "ship_code": True}, "the key ship_code means nothing for the kind local"),
+        ({"kind": "local", "own_modules": ["mine"]}, "the key own_modules means nothing for the kind local"),
         ({"kind": "slurm", "scheduler": {"interface": "ib0", "host": "a"}}, "not both"),
     ],
 )  # fmt: skip

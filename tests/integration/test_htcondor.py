@@ -2,11 +2,9 @@
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,8 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from support.command import HEPBATCH, make_source
+from support.command import HEPBATCH, make_source, same_cutflow
 from support.condor import PROJECT, USER, CondorSite, condor_site
+from support.packed import packed_environment
 
 OPTIONS = ("--set", "chunk_size=50", "--set", "training.folds=3", "--set", "training.bootstrap=20",
            "--set", "training.models={trees: {kind: boosted_trees}, network: {kind: network}}")  # fmt: skip
@@ -88,6 +87,22 @@ def test_a_run(site: CondorSite, source: Path, reference: Path, kind: str) -> No
     assert not (output / "private").exists()
 
 
+def test_lxplus_from_eos(site: CondorSite, source: Path, reference: Path) -> None:
+    output, seen = site.home / "eos" / "user" / "run", "/eos/user/run"
+    arguments = ("--cluster", cluster_file(site, "lxplus"), "--source", source, "--output", seen)
+    done = site.run(HEPBATCH, "skim", "higgs4l", *OPTIONS, *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    same_cutflow(output, reference)
+    for script in (output / "logs").glob("*.job"):
+        commands = script.read_text().partition("Arguments")[0]
+        assert "/eos" not in commands
+    assert "Start worker at" in (output / "logs" / "cpu-0.log").read_text()
+    where = site.run("condor_history", "-limit", "2", "-af", "Iwd").stdout.splitlines()
+    assert len(where) == 2
+    assert all(line.startswith(f"{site.home}/spool/") for line in where)
+    assert site.queue() == []
+
+
 def test_removed_jobs_are_replaced(site: CondorSite, source: Path, reference: Path) -> None:
     output = site.home / "removed"
     words = (HEPBATCH, "skim", "higgs4l", *OPTIONS, "--set", "chunk_size=10", "--cluster",
@@ -120,29 +135,23 @@ def test_a_pool_that_does_not_start_says_why(site: CondorSite, source: Path) -> 
     assert site.queue() == []
 
 
-def packed_environment(directory: Path) -> Path:
-    """An environment with its own Python and hepbatch in a .tar.gz; the packages of others stay where they are."""
-    place = directory / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--copies", "--without-pip", place], check=True)
-    packages = next(place.glob("lib/python3*/site-packages"))
-    (packages / "others.pth").write_text(f"{Path(pytest.__file__).parent.parent}\n")
-    for package in ("analysis", "cluster", "processors", "training", "configs"):
-        shutil.copytree(PROJECT / package, packages / package, ignore=shutil.ignore_patterns("__pycache__"))
-    archive = directory / "hepbatch.tar.gz"
-    with tarfile.open(archive, "w:gz") as packed:
-        packed.add(place, ".")
-    return archive
-
-
 def test_an_environment_that_jobs_unpack(site: CondorSite, source: Path, reference: Path) -> None:
     output = site.home / "unpacked"
-    say_where = '"$HEPBATCH_ENVIRONMENT/bin/python" -c "import cluster; print(cluster.__file__)"'
-    packed = cluster_file(site, "htcondor", archive=str(packed_environment(site.home)), setup=[say_where])
-    done = site.run(HEPBATCH, "skim", "higgs4l", *OPTIONS, "--cluster", packed, "--source", source, "--output", output)
+    where = "import cluster, coffea, numpy; print(*(one.__file__ for one in (cluster, coffea, numpy)), sep='\\n')"
+    settings: dict[str, Any] = {
+        "workers": 1,
+        "archive": str(packed_environment(site.home)),
+        "setup": [f'"$HEPBATCH_ENVIRONMENT/bin/python" -c "{where}"', f"ls {PROJECT} {sys.prefix}"],
+    }
+    packed = cluster_file(site, "htcondor", **settings)
+    with site.hidden(PROJECT, Path(sys.prefix).resolve()):
+        done = site.run(
+            HEPBATCH, "skim", "higgs4l", *OPTIONS, "--cluster", packed, "--source", source, "--output", output
+        )
     assert done.returncode == 0, done.stderr[-3000:]
-    said = (output / "logs" / "cpu-0.log").read_text()
-    assert f"{site.home}/execute/dir_" in said
-    assert "hepbatch-env" in said
+    said = (output / "logs" / "cpu-0.log").read_text().splitlines()
+    assert all(line.startswith(f"{site.home}/execute/dir_") and "/hepbatch-env-" in line for line in said[:3])
+    assert "hepbatch-env" in said[0]
     same_cutflow(output, reference)
     assert site.queue() == []
 
@@ -191,14 +200,3 @@ def test_a_driver_that_is_a_job_is_cancelled(site: CondorSite, source: Path) -> 
     assert site.queue() == []
     assert not (output / "lock.json").exists()
     assert not (output / "private").exists()
-
-
-def same_cutflow(output: Path, reference: Path) -> None:
-    mine, theirs = (json.loads((one / "cutflow.json").read_text()) for one in (output, reference))
-    assert list(mine) == list(theirs)
-    for sample, cuts in theirs.items():
-        assert {cut: one["events"] for cut, one in mine[sample].items()} == {
-            cut: one["events"] for cut, one in cuts.items()
-        }
-        scale = max(1.0, abs(cuts["all"]["weighted"]))
-        assert all(abs(mine[sample][cut]["weighted"] - one["weighted"]) <= 1e-12 * scale for cut, one in cuts.items())

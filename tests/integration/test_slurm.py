@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,9 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
-from support.command import HEPBATCH, hepbatch, make_source
+from support.command import HEPBATCH, hepbatch, make_source, same_cutflow
 from support.slurm import SlurmSite, slurm_site
 
 OPTIONS = ("--set", "chunk_size=25", "--set", "training.folds=3", "--set", "training.bootstrap=20",
@@ -100,17 +102,6 @@ def jobs(site: SlurmSite, pool: str, state: str = "R") -> list[str]:
     return [number for number, name, found in rows if name.endswith(f"-{pool}") and found == state]
 
 
-def same_cutflow(output: Path, reference: Path) -> None:
-    mine, theirs = (json.loads((one / "cutflow.json").read_text()) for one in (output, reference))
-    assert list(mine) == list(theirs)
-    for sample, cuts in theirs.items():
-        assert list(mine[sample]) == list(cuts)
-        for cut, counts in cuts.items():
-            assert mine[sample][cut]["events"] == counts["events"]
-            scale = max(1.0, abs(cuts["all"]["weighted"]))
-            assert abs(mine[sample][cut]["weighted"] - counts["weighted"]) <= 1e-12 * scale
-
-
 def manifest(output: Path) -> Any:
     return json.loads((output / "manifest.json").read_text())
 
@@ -177,6 +168,31 @@ def test_a_walltime_shorter_than_the_run_is_no_fault(
     assert facts["lost_workers"] == 0
     assert facts["isolated"] == 0
     same_cutflow(output, reference)
+    assert site.queue() == []
+
+
+def test_a_walltime_shorter_than_the_training_is_no_fault(
+    site: SlurmSite, source: Path, reference: Path, tmp_path: Path
+) -> None:
+    short = {"walltime": "45 s", "retire_before": "20 s"}
+    for number in (10, 30):  # a fast machine may be through within one walltime: then with more models
+        models = ", ".join(f"t{one}: {{kind: boosted_trees}}" for one in range(number))
+        options = (*OPTIONS[:2], "--set", "training.folds=3", "--set", "training.bootstrap=2", "--set",
+                   f"training.models={{{models}}}")  # fmt: skip
+        local, output = tmp_path / f"local-{number}", tmp_path / f"slurm-{number}"
+        for place, more in ((local, ()), (output, ("--cluster", cluster_file(tmp_path, gpu=short)))):
+            shutil.copytree(reference, place)
+            done = hepbatch("train", "higgs4l", *options, *more, "--output", place, cwd=tmp_path, **site.environment)
+            assert done.returncode == 0, done.stderr[-3000:]
+        facts = manifest(output)["cluster"]
+        if len(facts["pools"]["gpu"]["jobs"]) > 1:
+            break
+    assert len(facts["pools"]["gpu"]["jobs"]) > 1, "jobs were renewed"
+    assert facts["lost_workers"] == 0
+    names = sorted(path.relative_to(local) for path in local.glob("models/*/scores.parquet"))
+    assert len(names) >= number
+    for name in names:
+        assert pq.read_table(output / name).equals(pq.read_table(local / name)), name
     assert site.queue() == []
 
 

@@ -1,5 +1,6 @@
-"""Running the command as a user does, in a process of its own."""
+"""Running the command as a user does, in a process of its own; its source, and its numbers."""
 
+import json
 import os
 import subprocess
 import sys
@@ -43,3 +44,15 @@ def make_source(directory: Path, samples: tuple[str, ...] = tuple(NAMES), events
     for seed, sample in enumerate(samples, start=1):
         write_mini(directory / f"{NAMES[sample]}.root", EventMaker(seed).events(events), basket=64)
     return directory
+
+
+def same_cutflow(output: Path, reference: Path) -> None:
+    """Two run directories have the same counts, and the same weighted yields but for the order of their sums."""
+    mine, theirs = (json.loads((one / "cutflow.json").read_text()) for one in (output, reference))
+    assert list(mine) == list(theirs)
+    for sample, cuts in theirs.items():
+        assert list(mine[sample]) == list(cuts)
+        scale = max(1.0, abs(cuts["all"]["weighted"]))
+        for cut, counts in cuts.items():
+            assert mine[sample][cut]["events"] == counts["events"], (sample, cut)
+            assert abs(mine[sample][cut]["weighted"] - counts["weighted"]) <= 1e-12 * scale, (sample, cut)

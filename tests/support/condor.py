@@ -1,14 +1,14 @@
 """A real HTCondor of one's own on the loopback interface, with fake GPUs, and a user who may submit to it.
 
-Debian 12 has no HTCondor: it runs in a root directory of a newer Debian, made once per machine, which shows this
-machine's Python, this project and /tmp at their own places.
+It runs in a root directory of a newer Debian, which shows this machine's Python, this project and /tmp at their own
+places.
 """
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,133 +16,150 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-from support.packages import installed
+from support.condor_root import USER, condor_root
 
-USER = 1500
 CPUS, GPUS = 8, 2
+START_LIMIT = 240
 PROJECT = Path(__file__).resolve().parents[2]
-ROOT = Path("/var/tmp/hepbatch-tests/condor-root")  # noqa: S108  (made by root, for root)
+EOS = Path("/eos")
+# Where coffea-casa has its certificates; in the pool's world this is `secrets` of its directory.
+SECRETS = Path("/etc/cmsaf-secrets")
 
 
 @dataclass(frozen=True)
 class CondorSite:
-    """The pool; commands run in its world, as its user, in `home`."""
+    """The pool; commands run at its login node, as its user, in `home`. The nodes see the same files."""
 
     home: Path
-    master: int
+    root: Path
+    login: int
+    nodes: int
 
-    def words(self, *words: str) -> list[str]:
-        """A command line that runs `words` in the pool's world."""
+    def words(self, *words: str, **more: str) -> list[str]:
+        """A command line that runs `words` at the login node, with `more` environment variables."""
         variables = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(self.home), "USER": "lab", "LOGNAME": "lab",
             "CONDOR_CONFIG": str(self.home / "condor_config"), "DASK_CONFIG": str(self.home / "dask"),
-            "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": str(self.home / "mpl"),
+            "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": str(self.home / "mpl"), **more,
         }  # fmt: skip
-        enter = ["nsenter", "-t", str(self.master), "-m", "-r", "-S", str(USER), "-G", str(USER)]
+        enter = ["nsenter", "-t", str(self.login), "-m", "-r", "-S", str(USER), "-G", str(USER)]
         setting = [f"{name}={value}" for name, value in variables.items()]
         return [*enter, "env", "-i", *setting, "/bin/sh", "-c", 'cd "$HOME" && exec "$@"', "sh", *words]
 
-    def run(self, *words: str | Path, timeout: float = 600) -> "subprocess.CompletedProcess[str]":
-        """Runs a command in the pool's world."""
+    def run(self, *words: str | Path, timeout: float = 600, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Runs a command at the login node, with `more` environment variables."""
         return subprocess.run(
-            self.words(*map(str, words)), capture_output=True, text=True, timeout=timeout, check=False
+            self.words(*map(str, words), **more), capture_output=True, text=True, timeout=timeout, check=False
         )
+
+    @contextmanager
+    def hidden(self, *paths: Path) -> Iterator[None]:
+        """The nodes do not see what is in these directories."""
+        places = [f"{self.root}{path}" for path in paths]
+        enter = ["nsenter", "-t", str(self.nodes), "-m"]
+        for place in places:
+            subprocess.run([*enter, "mount", "-t", "tmpfs", "none", place], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run([*enter, "umount", "-l", *places], check=True)
 
     def queue(self) -> list[str]:
         """A line for every job in the queue: batch name, status, GPUs asked for."""
         return self.run("condor_q", "-allusers", "-af", "JobBatchName", "JobStatus", "RequestGPUs").stdout.splitlines()
 
 
+def give(*paths: Path) -> None:
+    """Makes paths those of the pool's user."""
+    for path in paths:
+        os.chown(path, USER, USER)
+
+
 @contextmanager
 def condor_site() -> Iterator[CondorSite]:
     """Starts HTCondor in a directory of its own, and ends all its processes on leaving."""
-    _make_root()
+    root = condor_root()
     # Not one of pytest's: those are for one user, and each session sees to that again.
     with (
         tempfile.TemporaryDirectory(prefix="hepbatch-condor-", dir="/tmp") as directory,
-        _started(Path(directory)) as site,
+        _started(root, Path(directory)) as site,
     ):
         yield site
 
 
 @contextmanager
-def _started(directory: Path) -> Iterator[CondorSite]:
-    for name in ("log", "spool", "execute", "lock", "tokens", "dask"):
+def _started(root: Path, directory: Path) -> Iterator[CondorSite]:
+    for name in ("log", "spool", "execute", "lock", "tokens", "dask", "secrets", "eos"):
         (directory / name).mkdir(parents=True)
     (directory / "condor_config").write_text(_configuration(directory))
-    for path in (directory, *directory.rglob("*")):
-        os.chown(path, USER, USER)
-    with (directory / "master.out").open("wb") as log:
-        master = subprocess.Popen(
-            ["unshare", "-m", "bash", "-c", _mounts(directory)], stdout=log, stderr=log, start_new_session=True
-        )
-    site = CondorSite(directory, master.pid)
-    try:
-        _await_pool(site)
-        yield site
-    finally:
-        site.run("condor_rm", "-all")
-        master.terminate()  # it ends its daemons in order
+    give(*(directory, *directory.rglob("*")))
+    master = f"HOME='{directory}' USER=lab CONDOR_CONFIG='{directory}/condor_config'"
+    with (
+        _world(root, directory, "sleep infinity", "login.out") as login,
+        _world(root, directory, "condor_master -f", "master.out", master) as nodes,
+    ):
+        site = CondorSite(directory, root, login, nodes)
         try:
-            master.wait(60)
+            _await_pool(site)
+            yield site
+        finally:
+            site.run("condor_rm", "-all")
+
+
+@contextmanager
+def _world(root: Path, directory: Path, command: str, log: str, variables: str = "") -> Iterator[int]:
+    """Runs a command in a world of its own, whose process it gives: the root directory with what has to be seen."""
+    environment = f"PATH=/usr/sbin:/usr/bin:/sbin:/bin {variables}"
+    script = f"{_mounts(root, directory)}\nexec env -i {environment} chroot --userspec={USER}:{USER} '{root}' {command}"
+    with (directory / log).open("wb") as file:
+        process = subprocess.Popen(
+            ["unshare", "-m", "bash", "-c", script], stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()  # HTCondor's master ends its daemons in order
+        try:
+            process.wait(60)
         except subprocess.TimeoutExpired:
-            master.kill()
-            master.wait()
+            process.kill()
+            process.wait()
 
 
-def _make_root() -> None:
-    if (ROOT / "usr/sbin/condor_master").exists():
-        return
-    if os.geteuid() != 0:
-        pytest.skip("needs root to make a root directory for HTCondor")
-    installed(("debootstrap",), ("debootstrap",))
-    mirror = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)"], capture_output=True, text=True, check=True
-    ).stdout.split()[0]
-    making = ROOT.with_name(f"{ROOT.name}.{os.getpid()}")
-    making.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["debootstrap", "--variant=minbase", "trixie", making, mirror], check=True, capture_output=True)
-    policy = making / "usr/sbin/policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    subprocess.run(
-        ["chroot", making, "apt-get", "install", "-y", "--no-install-recommends", "condor"],
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=True, capture_output=True,
-    )  # fmt: skip
-    for table in ("passwd", "group"):
-        with (making / "etc" / table).open("a") as file:
-            file.write(f"lab:x:{USER}:{USER}:lab:/tmp:/bin/sh\n" if table == "passwd" else f"lab:x:{USER}:\n")
-    shutil.rmtree(ROOT, ignore_errors=True)
-    making.rename(ROOT)
-
-
-def _mounts(directory: Path) -> str:
-    """Shell lines that show this machine's Python, packages and /tmp in the root directory, and start HTCondor."""
-    shown = {Path(sys.base_prefix), Path(sys.prefix).resolve(), PROJECT, Path("/tmp")}  # noqa: S108
-    lines = ["mount --make-rprivate /"]
-    for path in sorted(shown):
+def _mounts(root: Path, directory: Path) -> str:
+    """Shell lines that show this machine's Python, packages and /tmp in the root directory."""
+    lines = ["set -e", "mount --make-rprivate /"]
+    for path in sorted({*_python(), Path(sys.prefix).resolve(), PROJECT, Path("/tmp")}):  # noqa: S108
         if path != Path("/tmp") and path.is_relative_to("/tmp"):  # noqa: S108
             continue
-        lines += [f"mkdir -p '{ROOT}{path}'", f"mount --bind '{path}' '{ROOT}{path}'"]
-        for parent in path.parents:
-            lines.append(f"chmod a+x '{ROOT}{parent}'")
-    lines += [
-        f"mount -t proc proc '{ROOT}/proc'",
-        f"mount --rbind /dev '{ROOT}/dev'",
-        f"exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME='{directory}' USER=lab "
-        f"CONDOR_CONFIG='{directory}/condor_config' chroot --userspec={USER}:{USER} '{ROOT}' condor_master -f",
-    ]
-    return "\n".join(["set -e", *lines])
+        place = f"'{root}{path}'"
+        make = f"mkdir -p {place}" if path.is_dir() else f"mkdir -p '{root}{path.parent}' && touch {place}"
+        lines += [make, f"mount --bind '{path}' {place}"]
+        lines += [f"chmod a+x '{root}{parent}'" for parent in path.parents]
+    for inside, outside in ((SECRETS, "secrets"), (EOS, "eos")):
+        lines += [f"mkdir -p '{root}{inside}'", f"mount --bind '{directory}/{outside}' '{root}{inside}'"]
+    # A Python below /usr/local has its library there.
+    lines += [f"mount -t proc proc '{root}/proc'", f"mount --rbind /dev '{root}/dev'", f"chroot '{root}' ldconfig"]
+    return "\n".join(lines)
+
+
+def _python() -> set[Path]:
+    """Where this machine's Python is; of Debian's, whose place is that of everything else, only its own files."""
+    if sys.base_prefix != "/usr":
+        return {Path(sys.base_prefix)}
+    # A virtual environment may point to either name of it.
+    return {Path(sys.executable).resolve(), Path("/usr/bin/python3"), Path(sysconfig.get_path("stdlib"))}
 
 
 def _await_pool(site: CondorSite) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + START_LIMIT
     while time.monotonic() < until:
         if "slot" in site.run("condor_status", "-af", "Name").stdout and site.run("condor_q").returncode == 0:
             return
         time.sleep(0.3)
-    raise RuntimeError(f"HTCondor did not start: {(site.home / 'master.out').read_text()[-2000:]}")
+    logs = [site.home / "login.out", site.home / "master.out", *sorted((site.home / "log").glob("*Log"))]
+    said = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1000:]}" for log in logs if log.is_file())
+    raise RuntimeError(f"HTCondor did not start within {START_LIMIT} s\n{said}")
 
 
 def _configuration(directory: Path) -> str:

@@ -3,14 +3,15 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 
-def installed(commands: tuple[str, ...], packages: tuple[str, ...]) -> None:
-    """Installs Debian `packages` unless all `commands` are there; skips where that cannot be done."""
+def installed(needed: tuple[str, ...], packages: tuple[str, ...]) -> None:
+    """Installs Debian `packages` unless all in `needed` (commands, files) are there; skips where that cannot be."""
     paths = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
-    if all(shutil.which(command, path=paths) for command in commands):
+    if all(Path(one).exists() if one.startswith("/") else shutil.which(one, path=paths) for one in needed):
         return
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         pytest.skip(f"needs {', '.join(packages)}, and root to install them")
