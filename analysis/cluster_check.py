@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from analysis.addresses import opened_as
 from analysis.datasets.catalogue import load_catalogue
 from analysis.datasets.sources import resolve
 from analysis.engine.lock import run_lock
@@ -30,6 +32,7 @@ def check_cluster(settings: ClusterSettings, name: str, directory: Path, path: s
 
     Raises UserError when the cluster does not open, Interrupted when the user did not want to wait.
     """
+    path = None if path is None else opened_as(path, settings.xrootd_prefix)
     one = {pool: getattr(settings.pools, pool).model_copy(update={"workers": 1}) for pool in TAGS}
     small = settings.model_copy(update={"pools": settings.pools.model_copy(update=one)})
     well = [_check_space(settings, directory)]
@@ -80,7 +83,8 @@ def _check_pool(cluster: Cluster, pool: str, path: str | None, needed: Credentia
 def _look(cluster: Cluster, pool: str, path: str | None, needed: CredentialSettings, stop: StopRequest) -> Place:
     tag = cluster.tag(pool)
     where: dict[str, Any] = {"resources": {tag: 1}} if tag else {"workers": list(tagged_workers(cluster.client, None))}
-    future = cluster.client.submit(probe, path, needed, pure=False, **where)
+    read = None if path is None else partial(size_of, path)
+    future = cluster.client.submit(probe, read, needed, pure=False, **where)
     until = time.monotonic() + LONGEST_PROBE
     while not future.done():
         stop.check()
@@ -93,6 +97,15 @@ def _look(cluster: Cluster, pool: str, path: str | None, needed: CredentialSetti
         raise ClusterError(f"the task failed: {type(problem).__name__}: {' '.join(str(problem).split())}")
     place: Place = future.result()
     return place
+
+
+def size_of(path: str) -> int:
+    """On a worker: size of a file [bytes], after reading its beginning as a skim would."""
+    from processors.patient import open_ranges
+
+    with open_ranges(path, "data", b"") as ranges:
+        ranges.get(0, 4)
+        return ranges.size
 
 
 def describe(place: Place, waited: float) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from analysis.addresses import opened_as
 from analysis.engine.attempts import Kind
 from analysis.engine.identity import stamp
 from analysis.engine.items import Failure, InputFile, OpenedFile, without_copies
@@ -19,6 +20,7 @@ class Plan:
     failures: tuple[Failure, ...]
     copies: tuple[Failure, ...]
     remembered: int
+    bytes_read: int
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,21 @@ class Known:
 
 @dataclass(frozen=True)
 class Opened:
-    """What opening gave: the stamp to remember, the file, and whether it was opened this time."""
+    """What opening gave: the stamp to remember, the file, whether it was opened this time and what was read for it."""
 
     stamp: str
     file: OpenedFile
     read: bool
+    bytes_read: int = 0
 
 
 def make_plan(run: Run, files: list[InputFile]) -> Plan:
     """Opens every file that is new or has changed, on the cpu pool, and splits all entries into work items."""
     opened: list[OpenedFile] = []
     failures: list[Failure] = []
-    remembered = 0
+    remembered = bytes_read = 0
     known = [Known(file, run.ledger.file(file.path)) for file in files]
-    look = partial(look_at, run.catalogue.format, run.catalogue.tree)
+    look = partial(look_at, run.catalogue.format, run.catalogue.tree, run.cluster_settings.xrootd_prefix)
     longest = run.configuration.retries.longest_item
     kind = Kind(addresses=_addresses)
     for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
@@ -66,6 +69,7 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
         found: Opened = outcome.value
         opened.append(found.file)
         remembered += not found.read
+        bytes_read += found.bytes_read
         if found.read:
             new = found.file
             run.ledger.remember_file(file.path, found.stamp, new.uuid, new.entries, new.size)
@@ -73,21 +77,22 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     order = {(file.sample, file.path): number for number, file in enumerate(files)}
     opened.sort(key=lambda file: order[file.sample, file.path])
     originals, copies = without_copies(opened)
-    return Plan(tuple(originals), tuple(failures), tuple(copies), remembered)
+    return Plan(tuple(originals), tuple(failures), tuple(copies), remembered, bytes_read)
 
 
-def look_at(format: str, tree: str, known: Known, attempt: int) -> Opened:
+def look_at(format: str, tree: str, prefix: str | None, known: Known, attempt: int) -> Opened:
     """On a worker: identity and entries of a file, from memory where its stamp is unchanged."""
     file = known.file
     address = (file.path, *file.replicas)[attempt % _addresses(known)]
-    mark = f"{address} {stamp(address)} {format} {tree}"
+    opened = opened_as(address, prefix)
+    mark = f"{address} {stamp(opened)} {format} {tree}"
     if known.facts is not None and known.facts[0] == mark:
         return Opened(mark, OpenedFile(file.sample, file.path, *known.facts[1:], file.replicas), read=False)
     from processors.formats import reader_of
 
-    facts = reader_of(format).facts(address, tree, ())
+    facts = reader_of(format).facts(opened, tree, ())
     found = OpenedFile(file.sample, file.path, facts.uuid, facts.entries, facts.size, file.replicas)
-    return Opened(mark, found, read=True)
+    return Opened(mark, found, read=True, bytes_read=facts.bytes_read)
 
 
 def _addresses(known: Known) -> int:

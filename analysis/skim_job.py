@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from analysis.addresses import opened_as
 from analysis.datasets.samples import Sample
 from analysis.engine.fingerprint import fingerprint
 from analysis.engine.items import WorkItem
@@ -30,6 +31,7 @@ class SkimJob:
     weight_branch: str
     metadata: dict[str, dict[str, Any]]
     fingerprints: dict[str, str]
+    xrootd_prefix: str | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
         catalogue.weight_branch,
         {name: sample.metadata() for name, sample in samples.items()},
         fingerprints,
+        run.cluster_settings.xrootd_prefix,
     )
 
 
@@ -82,7 +85,7 @@ def process_item(job: SkimJob, item: WorkItem, attempt: int) -> Processed:
     metadata = {**job.metadata[item.sample], "dataset": item.sample}
     module = importlib.import_module(job.module)
     branches = module.branches(metadata["role"])
-    address = item.address(attempt)
+    address = opened_as(item.address(attempt), job.xrootd_prefix)
     events = reader_of(job.format).read(address, job.tree, branches, item.start, item.stop, metadata, item.uuid)
     staged = Path(job.directory) / staged_name(mark, "")
     result = _processor(job.module, job.settings, job.luminosity, str(staged)).process(events)
@@ -96,7 +99,7 @@ def sum_weights(job: SkimJob, part: tuple[str, int, int | None], attempt: int) -
     from processors.formats import reader_of
 
     path, start, stop = part
-    reader = reader_of(job.format)
+    reader, path = reader_of(job.format), opened_as(path, job.xrootd_prefix)
     last = reader.facts(path, job.tree, ()).entries if stop is None else stop
     return reader.total(path, job.tree, job.weight_branch, start, last)
 

@@ -39,7 +39,9 @@ def skim(run: Run, samples: dict[str, Sample], limit_files: int | None) -> bool:
     ]
     with run.manifest.stage("plan") as facts:
         plan = make_plan(run, files)
-        facts.update(files=len(files), remembered=plan.remembered, failed=len(plan.failures))
+        facts.update(
+            files=len(files), remembered=plan.remembered, failed=len(plan.failures), bytes_read=plan.bytes_read
+        )
     run.manifest.add_failures([*plan.failures, *plan.copies])
     samples = {name: without_files(one, {copy.file for copy in plan.copies}) for name, one in samples.items()}
     job = make_job(run, samples)

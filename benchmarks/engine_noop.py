@@ -243,6 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--peer-items", type=int, default=4000, help="items of coffea's executor, 0: no peers")
     parser.add_argument("--directory", help="where to work, kept afterwards [a temporary directory]")
     options = parser.parse_args(arguments)
+    # Where this was started in the background it is ignored, and the sessions would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="hepbatch-benchmark-") as temporary:
         directory = Path(options.directory or temporary).resolve()
         directory.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +38,8 @@ class Place:
     credentials: tuple[tuple[bool, str], ...] = ()
 
 
-def probe(path: str | None, needed: CredentialSettings) -> Place:
-    """Looks around, on a worker: writes to its scratch space and opens `path`."""
+def probe(read: Callable[[], int] | None, needed: CredentialSettings) -> Place:
+    """Looks around, on a worker: writes to its scratch space, and calls `read`, which gives the size of a file."""
     import psutil
     from distributed import get_worker
 
@@ -57,7 +58,7 @@ def probe(path: str | None, needed: CredentialSettings) -> Place:
         scratch=str(scratch),
         scratch_free=shutil.disk_usage(scratch).free,
         python=platform.python_version(),
-        read=None if path is None else _read(path),
+        read=None if read is None else _outcome(read),
         credentials=tuple(credentials.report(needed)) if needed.on_workers else (),
     )
 
@@ -72,12 +73,8 @@ def _gpus() -> tuple[str, ...]:
     return tuple(listing.stdout.splitlines()) if listing.returncode == 0 else ()
 
 
-def _read(path: str) -> int | str:
-    import fsspec
-
+def _outcome(read: Callable[[], int]) -> int | str:
     try:
-        with fsspec.open(path, "rb") as file:
-            file.read(4)
-            return int(file.seek(0, os.SEEK_END))
+        return read()
     except Exception as error:  # any library may be behind the address: its words are what the user needs
         return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -14,7 +14,10 @@ from cluster.security import TlsFiles
 
 # Importing the scientific libraries in a fresh worker process can take this long on a busy machine [s].
 START_TIMEOUT = 120
-CONNECT_TIMEOUT, END_TIMEOUT = 30, 30.0
+CONNECT_TIMEOUT = 30
+# A scheduler that cannot be reached for so long need not be told of the end [s].
+CLOSE_TIMEOUT = 2
+END_TIMEOUT = 15  # for a worker to end [s]
 
 
 @contextmanager
@@ -58,13 +61,18 @@ def ended(cluster: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        # A scheduler that is gone cannot be asked to end, and workers that look for it would do so for long.
-        cluster.shutdown_scheduler = cluster.scheduler.status == Status.running
-        if not cluster.shutdown_scheduler:
+        # A scheduler may be gone without our knowing it yet (a batch system's signal reaches it, too): it is not asked
+        # to retire the workers, and is not waited for.
+        gone = cluster.scheduler.status != Status.running
+        cluster.scheduler.status = Status.closing
+        if cluster.scheduler_comm is not None:
+            cluster.scheduler_comm.timeout = CLOSE_TIMEOUT
+        if gone:
             cluster.sync(_close_workers, cluster)
-        cluster.close(timeout=END_TIMEOUT)
+        cluster.close()
 
 
 async def _close_workers(cluster: Any) -> None:
-    closing = [worker.close(timeout=END_TIMEOUT / 2) for worker in cluster._created]
+    """Those that still start would look for a scheduler that is gone until their time is over."""
+    closing = [worker.close(timeout=END_TIMEOUT) for worker in cluster._created]
     await asyncio.gather(*closing, return_exceptions=True)

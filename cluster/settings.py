@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from cluster.quantities import Duration, Place, Range, Size, Workers
 
@@ -221,6 +222,23 @@ class ClusterSettings(BaseModel):
     free_space: Size = Field(
         default="1GiB", description="free space of the run directory below which a run does not begin"
     )
+    xrootd_prefix: str | None = Field(
+        default=None,
+        description="put before every root:// address when it is opened, as a site's cache or proxy wants it, for "
+        "example root://xcache.example.org:1094//; a run names its files by their own addresses all the same",
+    )
+
+    @field_validator("xrootd_prefix")
+    @classmethod
+    def _prefix(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        found = re.fullmatch(r"(x?root://[^/\s]+)(/\S*)?", text)
+        if found is None:
+            raise ValueError("expected the address of a cache or proxy, for example root://xcache.example.org:1094//")
+        server, path = found.groups()
+        # What follows the server is a path, and an absolute one begins with a second slash.
+        return f"{server}//" if path in (None, "/", "//") else f"{server}{path.rstrip('/')}/"
 
     @model_validator(mode="after")
     def _suits_the_kind(self) -> ClusterSettings:

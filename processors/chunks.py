@@ -4,7 +4,7 @@ import difflib
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,15 @@ from processors.patient import Ranges, open_ranges
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What planning needs to know of a file: its identity, entries of the tree or table, size in bytes."""
+    """What planning needs to know of a file: its identity, entries of the tree or table, size; and what that took.
+
+    `size` and `bytes_read` are in bytes.
+    """
 
     uuid: str
     entries: int
     size: int
+    bytes_read: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

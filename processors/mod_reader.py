@@ -50,7 +50,7 @@ class ModReader:
         """Identity, jets and size; reads the first jets."""
         with _open(path) as (ranges, tables):
             tables.check(columns)
-            return FileFacts(tables.identity(), tables.jets, ranges.size)
+            return FileFacts(tables.identity(), tables.jets, ranges.size, ranges.bytes_read)
 
     def read(
         self,

@@ -32,7 +32,9 @@ class ParquetReader:
     def facts(self, path: str, tree: str, columns: Sequence[str]) -> FileFacts:  # noqa: ARG002  (a file is one table)
         """Identity, rows and size; reads the footer and the beginnings of some columns."""
         with _open(path, columns) as (ranges, file):
-            return FileFacts(_identity(ranges, file.metadata), int(file.metadata.num_rows), ranges.size)
+            return FileFacts(
+                _identity(ranges, file.metadata), int(file.metadata.num_rows), ranges.size, ranges.bytes_read
+            )
 
     def read(
         self,

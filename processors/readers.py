@@ -45,7 +45,7 @@ def root_file_facts(path: str, tree: str, branches: Sequence[str]) -> FileFacts:
     """Opens a file and checks that it has the tree and the branches; reads no data. Raises as `read_root` does."""
     with _open_tree(path, tree, branches) as (ranges, file, ttree):
         _check_entries(path, ttree)
-        return FileFacts(uuid=str(file.file.uuid), entries=int(ttree.num_entries), size=ranges.size)
+        return FileFacts(str(file.file.uuid), int(ttree.num_entries), ranges.size, ranges.bytes_read)
 
 
 def sum_branch(path: str, tree: str, branch: str, start: int, stop: int) -> float:

@@ -11,14 +11,35 @@ from typing import Any, Self
 import fsspec
 import fsspec.asyn
 
-from processors.errors import UnreadableFile
+from processors.errors import UnreadableFile, first_line
 from processors.patient import Attempts, Patience
 
 #: h5py asks for a few bytes at a time: from a server, whole blocks are fetched and the last ones kept [bytes].
 BLOCK = 256 * 1024
 BLOCKS_KEPT = 64
+#: Schemes of XRootD's addresses.
+XROOTD = ("root", "xroot")
 #: Requests at once to a server that is asked for each range on its own.
 CONNECTIONS = 32
+
+
+def file_system(path: str, patience: Patience) -> tuple[Any, str]:
+    """The file system of an address, and the path there. Raises UnreadableFile where nothing here can read it."""
+    scheme = path.partition("://")[0]
+    try:
+        if scheme in XROOTD:
+            from processors import xrootd
+
+            return xrootd.file_system(path, patience)
+        system, inner = fsspec.core.url_to_fs(path)
+    except ImportError as problem:
+        extra = "; pip install 'hepbatch[xrootd]' brings it" if scheme in XROOTD else ""
+        raise UnreadableFile(
+            f"cannot read {path}: a package for {scheme}:// is missing here: {first_line(problem)}{extra}"
+        ) from problem
+    except ValueError as problem:
+        raise UnreadableFile(f"cannot read {path}: {first_line(problem)}") from problem
+    return system, inner
 
 
 class RemoteRanges(Attempts):
@@ -26,14 +47,18 @@ class RemoteRanges(Attempts):
 
     def __init__(self, path: str, patience: Patience) -> None:
         super().__init__(path, patience)
-        self._system, self._inner = fsspec.core.url_to_fs(path)
+        self._system, self._inner = file_system(path, patience)
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._slots = asyncio.Semaphore(CONNECTIONS)
-        (size,) = self._submit(self._patiently("its size", [None])).result()
-        if size is None:
+        #: What the server tells of the file, as fsspec names it.
+        self.facts: dict[str, Any]
+        (self.facts,) = self._submit(self._patiently("its size", [None])).result()
+        if self.facts.get("type") == "directory":
+            raise UnreadableFile(f"cannot read {path}: it is a directory, not a file")
+        if self.facts.get("size") is None:
             raise UnreadableFile(f"cannot read {path}: the server does not tell its size")
-        self.size = int(size)
+        self.size = int(self.facts["size"])
 
     def get(self, start: int, stop: int) -> bytes:
         """The bytes from `start` up to `stop`, or to the end of the file; short ones come from blocks that are kept."""
@@ -86,7 +111,7 @@ class RemoteRanges(Attempts):
         return asyncio.run_coroutine_threadsafe(work, fsspec.asyn.get_loop())
 
     async def _patiently(self, what: str, wanted: Sequence[tuple[int, int] | None]) -> list[Any]:
-        """The ranges, or the file's size for None. What failed is asked for again, the rest is kept."""
+        """The ranges, or facts of the file for None. What failed is asked for again, the rest is kept."""
         results: dict[int, Any] = {}
         attempt = 0
         while True:
@@ -104,9 +129,12 @@ class RemoteRanges(Attempts):
         """Puts what comes into `results`; gives the first error."""
         if fresh:
             # XRootD keeps a file open: what failed must not be tried on a handle that is broken.
-            answers = await self._limited(0, asyncio.to_thread(self._system.invalidate_cache, self._inner))
-            if isinstance(answers, BaseException):
-                return answers
+            again = getattr(self._system, "forget", None)
+            answer = await self._limited(
+                0, again(self._inner) if again else asyncio.to_thread(self._system.invalidate_cache, self._inner)
+            )
+            if isinstance(answer, BaseException):
+                return answer
         problem: BaseException | None = None
         for place, one, answer in zip(places, wanted, await self._ask(wanted), strict=True):
             if isinstance(answer, BaseException):
@@ -126,11 +154,15 @@ class RemoteRanges(Attempts):
             facts = await self._limited(
                 0, system._info(self._inner) if native else asyncio.to_thread(system.info, self._inner)
             )
-            return [facts if isinstance(facts, BaseException) else facts.get("size")]
+            return [facts]
         if native and type(system)._cat_ranges is fsspec.asyn.AsyncFileSystem._cat_ranges:
             # Each range is a request of its own, and may stall alone.
             return list(await asyncio.gather(*(self._ask_one(one) for one in ranges)))
-        many = [self._inner] * len(ranges), [one[0] for one in ranges], [one[1] for one in ranges]
+        many: tuple[list[Any], ...] = (
+            [self._inner] * len(ranges),
+            [one[0] for one in ranges],
+            [one[1] for one in ranges],
+        )
         answers = await self._limited(
             sum(one[1] - one[0] for one in ranges),
             system._cat_ranges(*many, on_error="return")

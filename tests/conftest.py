@@ -1,6 +1,7 @@
 """Fixtures that every test may use: where the real files are, and how large the tests run."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ from hypothesis import settings
 # How long an example takes says what else the machine does, not whether it holds.
 settings.register_profile("hepbatch", deadline=None)
 settings.load_profile("hepbatch")
+
+# Whoever starts the tests in the background (nohup, a shell's &) has these ignored, and every command that a test
+# starts and then interrupts would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -22,7 +22,8 @@ def required(texts: list[str]) -> dict[str, str]:
 
 def test_environment_yml_mirrors_pyproject() -> None:
     project = pyproject()
-    wanted = required(project["dependencies"] + project["optional-dependencies"]["simulation"])
+    extras = project["optional-dependencies"]
+    wanted = required(project["dependencies"] + extras["simulation"] + extras["xrootd"])
     content = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
     from_pip = next(entry["pip"] for entry in content if isinstance(entry, dict))
     texts = [entry for entry in content if isinstance(entry, str)] + [text for text in from_pip if text != "-e ."]
@@ -35,7 +36,9 @@ def test_environment_yml_mirrors_pyproject() -> None:
 def test_lock_file_pins_every_requirement_of_make_install() -> None:
     project = pyproject()
     extras = project["optional-dependencies"]
-    requirements = project["dependencies"] + extras["simulation"] + extras["lxplus"] + extras["dev"] + extras["build"]
+    requirements = list(project["dependencies"])
+    for name in ("simulation", "xrootd", "lxplus", "dev", "build"):
+        requirements += extras[name]
     lock = (PROJECT / "requirements.lock").read_text()
     pins = dict(re.findall(r"^([a-z0-9_.-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE))
     for requirement in map(Requirement, requirements):

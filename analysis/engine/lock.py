@@ -41,6 +41,8 @@ _NO_FLOCK = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 # Others may take the directory and give it back between any two steps of ours; nobody does so this often in a row.
 _TRIES = 100
+# Between two looks at a lock that another is taking over [s].
+_MOMENT = 0.05
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,9 @@ def _claim(path: Path) -> tuple[int, Holder] | Holder | None:
     guard = path.with_name(f".lock.{holder.identity}.json")
     guarded = _claim(guard)
     if guarded is None or isinstance(guarded, Holder):
-        return guarded
+        # Who has the guard may have come late: whoever is in the lock in a moment is the one to name.
+        time.sleep(_MOMENT)
+        return None
     try:
         unchanged = _look(path)[0] == holder
         return _publish(path, instead=True) if unchanged else None

@@ -200,6 +200,8 @@ def test_a_terminal_without_control_codes_has_lines() -> None:
 def test_the_dashboard_answers_at_the_address_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {"kind": "local", "pools": {"cpu": {"workers": 1}, "gpu": {"workers": 1}}}
     with open_cluster(ClusterSettings.model_validate(settings), tmp_path) as cluster:
+        for pool in ("cpu", "gpu"):
+            cluster.need(pool)
         announce_dashboard(cluster.client)
         (line,) = capsys.readouterr().err.splitlines()
         name, _, address = line.partition(": ")

@@ -13,10 +13,11 @@ import pytest
 
 from analysis.engine.attempts import Outcome
 from analysis.engine.dispatch import Dispatcher
-from cluster import local
-from cluster.local import LOOPBACK, Cluster
+from cluster.errors import SchedulerGone
+from cluster.local import LOOPBACK
 from cluster.opening import open_cluster
-from cluster.settings import ClusterSettings
+from cluster.pools import Cluster, tagged_workers
+from cluster.settings import TAGS, ClusterSettings
 
 SETTINGS = ClusterSettings.model_validate(
     {"kind": "local", "pools": {"cpu": {"workers": 2, "environment": {"OMP_NUM_THREADS": "1"}}, "gpu": {"workers": 1}}}
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with open_cluster(SETTINGS, tmp_path_factory.mktemp("logs")) as running:
+    with open_cluster(SETTINGS, tmp_path_factory.mktemp("run")) as running:
+        for pool in TAGS:
+            running.need(pool)
         yield running
 
 
@@ -72,7 +75,7 @@ def living(processes: Iterable[psutil.Process], part: str = "") -> list[psutil.P
 
 
 def test_each_pool_runs_its_own_tasks_in_processes_of_its_own(cluster: Cluster) -> None:
-    assert cluster.workers == {"cpu": 2, "gpu": 1}
+    assert {pool: facts["workers"] for pool, facts in cluster.facts()["pools"].items()} == {"cpu": 2, "gpu": 1}
     cpu, gpu = ends(cluster, identify, 300), ends(cluster, identify, 3, tag="GPU")
     assert {str(one.worker).partition("-")[0] for one in cpu} == {"cpu"}
     assert {one.worker for one in gpu} == {"gpu-0"}
@@ -101,9 +104,10 @@ def test_the_signals_of_the_terminal_do_not_reach_the_workers(cluster: Cluster) 
 
 def test_what_workers_print_goes_to_their_logs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with open_cluster(SETTINGS, tmp_path) as cluster:
+        cluster.need("cpu")
         ends(cluster, greet, 8)
     assert "greetings" not in "".join(capfd.readouterr())
-    assert sum(path.read_text().count("greetings") for path in tmp_path.glob("cpu-*.log")) == 8
+    assert sum(path.read_text().count("greetings") for path in tmp_path.glob("logs/cpu-*.log")) == 8
 
 
 def kill_one(before: dict[int, psutil.Process], part: str) -> None:
@@ -122,7 +126,9 @@ def kill_one(before: dict[int, psutil.Process], part: str) -> None:
 def test_the_end_leaves_no_process(tmp_path: Path, victims: tuple[str, ...]) -> None:
     """Also where a worker or the scheduler was killed the moment before."""
     before = descendants()
-    with open_cluster(SETTINGS, tmp_path):
+    with open_cluster(SETTINGS, tmp_path) as cluster:
+        for pool in TAGS:
+            cluster.need(pool)
         started = {pid: child for pid, child in descendants().items() if pid not in before}
         assert len(living(started.values())) >= 4
         for part in victims:
@@ -134,15 +140,18 @@ def test_the_end_leaves_no_process(tmp_path: Path, victims: tuple[str, ...]) -> 
 
 def test_an_end_by_an_error_leaves_no_process_either(tmp_path: Path) -> None:
     before = descendants()
-    with pytest.raises(ZeroDivisionError), open_cluster(SETTINGS, tmp_path):
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with open_cluster(SETTINGS, tmp_path) as cluster:
+            cluster.need("cpu")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert living([child for pid, child in descendants().items() if pid not in before]) == []
 
 
-def test_a_scheduler_that_is_killed_while_the_workers_start_is_started_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "START_TIMEOUT", 15)
+def test_a_scheduler_that_is_killed_while_the_workers_start_is_said_at_once(tmp_path: Path) -> None:
     before = descendants()
     killed: list[int] = []
 
@@ -155,9 +164,42 @@ def test_a_scheduler_that_is_killed_while_the_workers_start_is_started_again(
                 killed.append(scheduler.pid)
             time.sleep(0.01)
 
-    killer = threading.Thread(target=kill_scheduler, daemon=True)
-    killer.start()
     with open_cluster(SETTINGS, tmp_path) as cluster:
-        assert len(ends(cluster, identify, 4)) == 4
-    assert killed != []
+        killer = threading.Thread(target=kill_scheduler, daemon=True)
+        killer.start()
+        with pytest.raises(SchedulerGone):
+            cluster.need("cpu")
+    killer.join()
     assert living([child for pid, child in descendants().items() if pid not in before]) == []
+
+
+def names(cluster: Cluster) -> set[str]:
+    return {str(facts["name"]) for facts in cluster.client.scheduler_info()["workers"].values()}
+
+
+def test_pools_come_and_go(tmp_path: Path) -> None:
+    with open_cluster(SETTINGS, tmp_path) as cluster:
+        assert names(cluster) == set()
+        cluster.need("cpu")
+        assert names(cluster) == {"cpu-0", "cpu-1"}
+        assert cluster.facts()["pools"].keys() == {"cpu"}
+        cluster.need("cpu")
+        assert names(cluster) == {"cpu-0", "cpu-1"}
+        cluster.release("cpu")
+        cluster.need("gpu")
+        assert names(cluster) == {"gpu-0"}
+        assert len(tagged_workers(cluster.client, "GPU")) == 1
+        cluster.need("cpu")
+        assert names(cluster) == {"cpu-0", "cpu-1", "gpu-0"}
+
+
+def test_a_scheduler_that_is_gone_is_said(tmp_path: Path) -> None:
+    before = descendants()
+    with open_cluster(SETTINGS, tmp_path) as cluster:
+        cluster.need("gpu")
+        mine = [child for pid, child in descendants().items() if pid not in before]
+        (scheduler,) = living(mine, "cluster.scheduler_process")
+        scheduler.kill()
+        scheduler.wait()
+        with pytest.raises(SchedulerGone):
+            cluster.need("cpu")

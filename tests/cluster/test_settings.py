@@ -62,12 +62,24 @@ def test_workers_are_a_number_auto_or_a_range() -> None:
         ),
         ({"kind": "slurm", "pools": {"cpu": JOB, "gpu": JOB}, "address": "tcp://a:1"}, "has no key address"),
         ({"kind": "address"}, "needs the key address"),
+        ({"kind": "local", "xrootd_prefix": "https://cache"}, "xrootd_prefix\n.*expected the address of a cache"),
+        ({"kind": "local", "xrootd_prefix": "root://"}, "expected the address of a cache"),
         ({"kind": "slurm", "scheduler": {"interface": "ib0", "host": "a"}}, "not both"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named(content: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         ClusterSettings.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [("root://cache:1094//", "root://cache:1094//"), ("root://cache", "root://cache//"), ("root://c/", "root://c//"),
+     ("xroot://cache//mirror", "xroot://cache//mirror/")],
+)  # fmt: skip
+def test_the_prefix_of_a_cache(text: str, prefix: str) -> None:
+    assert ClusterSettings(kind="local", xrootd_prefix=text).xrootd_prefix == prefix
+    assert load_cluster("local", (f"xrootd_prefix={text}",)).xrootd_prefix == prefix
 
 
 def test_workers_retire_before_the_walltime() -> None:

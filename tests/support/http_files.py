@@ -21,6 +21,7 @@ class Served:
     fault: Callable[[int], str | None]
     stall: float = 5.0  # [s]
     requests: int = 0
+    sent: int = 0  # of the files [bytes]
     faults: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -82,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
             part = part[: len(part) // 2]
         if body:
             self.wfile.write(part)
+            with self.served.lock:
+                self.served.sent += len(part)
 
 
 @contextmanager
