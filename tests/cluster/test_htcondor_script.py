@@ -220,7 +220,7 @@ def test_an_environment_as_an_archive() -> None:
     text = render(request("cpu"), pool, TLS)
     assert "tar -xzf ''/eos/me/hepbatch env.tar.gz'' -C " in text
     assert 'exec ""$HEPBATCH_ENVIRONMENT/bin/python"" -m distributed.cli.dask_worker' in text
-    assert "PYTHONPATH" not in text
+    assert "export PYTHONPATH" not in text
 
 
 def test_every_kind_that_the_settings_name_can_be_opened() -> None:
