@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ import pytest
 from analysis.engine.attempts import Kind, Outcome, Policy
 from analysis.engine.dispatch import LARGEST_BATCH, QUEUED_PER_WORKER, ClusterLost, Dispatcher, NoSpace, dispatched
 from analysis.engine.stopping import Stopped, StopRequest
-from cluster.local import Cluster
 from cluster.opening import open_cluster
+from cluster.pools import Cluster
 from cluster.settings import ClusterSettings
 
 WORKERS = 2
@@ -36,9 +36,17 @@ Range = tuple[int, int]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
+@contextmanager
+def started(directory: Path) -> Iterator[Cluster]:
+    """The cluster with the workers of its pool `cpu`."""
+    with open_cluster(SETTINGS, directory) as running:
+        running.need("cpu")
+        yield running
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with open_cluster(SETTINGS, tmp_path_factory.mktemp("logs")) as running:
+    with started(tmp_path_factory.mktemp("run")) as running:
         yield running
 
 
@@ -332,9 +340,9 @@ def test_without_its_scheduler_a_cluster_is_lost_and_another_one_finishes(tmp_pa
         def reopen(lost: Any) -> Any:
             reopened.append(lost)
             stack.close()
-            return stack.enter_context(open_cluster(SETTINGS, tmp_path)).client
+            return stack.enter_context(started(tmp_path)).client
 
-        first = stack.enter_context(open_cluster(SETTINGS, tmp_path))
+        first = stack.enter_context(started(tmp_path))
         one = dispatcher(first, slowly)
         numbers: Counter[int] = Counter()
         for outcome in dispatched(one, range(60), reopen):
@@ -351,7 +359,7 @@ def test_without_its_scheduler_a_cluster_is_lost_and_another_one_finishes(tmp_pa
 
 def test_a_lost_cluster_is_said_to_be_lost(tmp_path: Path) -> None:
     before = schedulers()
-    with open_cluster(SETTINGS, tmp_path) as cluster:
+    with started(tmp_path) as cluster:
         one = dispatcher(cluster, slowly)
         found: list[Outcome] = []
 
@@ -368,7 +376,6 @@ def test_a_lost_cluster_is_said_to_be_lost(tmp_path: Path) -> None:
 
 
 def test_the_full_disk_of_one_node_is_passed_by(cluster: Cluster) -> None:
-    cluster.need("cpu", WORKERS)
     one = dispatcher(cluster, partial(finds_a_full_disk, errno.ENOSPC, 1))
     found = ends(one.run(iter(range(6))))
     assert {item: outcome.value for item, outcome in found.items()} == {item: item for item in range(6)}
@@ -377,7 +384,6 @@ def test_the_full_disk_of_one_node_is_passed_by(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_disk_that_is_full_for_all_ends_it(cluster: Cluster, code: int) -> None:
-    cluster.need("cpu", WORKERS)
     one = dispatcher(cluster, partial(finds_a_full_disk, code, 99))
     with pytest.raises(NoSpace, match=os.strerror(code)):
         ends(one.run(iter(range(6))))
