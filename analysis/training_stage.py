@@ -46,6 +46,7 @@ def train(run: Run) -> bool:
     except ValueError as error:
         raise UserError(f"the block 'training' of the configuration: {error}") from error
     job = TrainingJob(module.__name__, training_samples(run), str((run.directory / "models").resolve()))
+    _check(module, run, job)
     with run.manifest.stage(STAGE) as facts:
         failures, done = _train(run, job, tasks)
         facts.update(tasks=len(tasks), done_now=done, failed=len(failures))
@@ -79,6 +80,17 @@ def _train(run: Run, job: TrainingJob, tasks: Sequence[Any]) -> tuple[list[Failu
     shutil.rmtree(Path(job.directory) / STAGED, ignore_errors=True)
     failed = ledger.rows(STAGE, "failed")
     return [Failure(STAGE, e.key, e.path, None, None, str(e.error), e.attempts, e.worker, e.host) for e in failed], done
+
+
+def _check(module: Any, run: Run, job: TrainingJob) -> None:
+    """What the module can say against training with this skim, before any task runs."""
+    check = getattr(module, "check", None)
+    if check is None:
+        return
+    try:
+        check(run.configuration.settings("training"), job.samples, seed=run.configuration.seed)
+    except ValueError as error:
+        raise UserError(f"the skim in {run.directory} does not suit the block 'training': {error}") from error
 
 
 def train_task(job: TrainingJob, task: Any, attempt: int) -> str:  # noqa: ARG001  (seeds are the task's)
