@@ -68,7 +68,7 @@ def _pairs(task: TrainingTask, drawn: Samples, threads: int) -> dict[str, Any]:
             asdict(key) | _facts(member, one, flavour) | {"bins": _bin_facts(drawn, key)}
             for key, member, one in zip(trained, members, outcomes, strict=True)
         ],
-        "left_out": [asdict(key) | {"reason": reason} for key, reason in reasons.items() if reason is not None],
+        "left_out": [asdict(key) | {"lack": asdict(reason)} for key, reason in reasons.items() if reason is not None],
     }
 
 

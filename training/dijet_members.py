@@ -79,6 +79,19 @@ def signal_sizes(settings: Settings, size: int) -> tuple[int, ...]:
     return injection.sizes
 
 
+@dataclass(frozen=True)
+class Lack:
+    """Why a pair of a sample is not trained: it has `found` of the `needed` events or jets that `of` names."""
+
+    of: str
+    found: int
+    needed: int
+
+    def __str__(self) -> str:
+        """As a part of a sentence."""
+        return f"{self.found} of {self.needed} {self.of}"
+
+
 class Samples:
     """Samples, with and without signal, of a pool; the last ones are kept."""
 
@@ -115,15 +128,15 @@ class Samples:
             weights=self.weights, rng=generator(self.seed, "injection", size, sample),
         )  # fmt: skip
 
-    def left_out(self, size: int, sample: int, pair: int) -> str | None:
+    def left_out(self, size: int, sample: int, pair: int) -> Lack | None:
         """Why a pair of a sample is not trained; None if it is. Signal does not count: with it the same are."""
         counts = np.bincount(self.pool.bins[self.null(size, sample)], minlength=self.settings.bins)
         for bin_ in (pair, pair + 1):
             if counts[bin_] < self.settings.min_events:
-                return f"bin {bin_ + 1} has {counts[bin_]} of {self.settings.min_events} events"
+                return Lack(f"events in bin {bin_ + 1}", int(counts[bin_]), self.settings.min_events)
         jets = int(counts[pair] + counts[pair + 1]) * self.pool.jets_per_event
         if jets < self.settings.needed_jets:
-            return f"the pair has {jets} of {self.settings.needed_jets} jets"
+            return Lack("jets in the pair", jets, self.settings.needed_jets)
         return None
 
     def member(self, key: Key) -> Member:
@@ -210,7 +223,7 @@ def check_plan(pool: Pool, settings: Settings, seed: int) -> None:
                 if reason is None:
                     filled.add(pair)
                 else:
-                    reasons[pair] = f"{reason} in a sample of {size} events"
+                    reasons[pair] = f"a sample of {size} events has {reason}"
             _check_signal(samples, size, sample)
     for pair in range(settings.pairs):
         if pair not in filled:

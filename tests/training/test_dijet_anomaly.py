@@ -171,7 +171,7 @@ def test_a_pair_that_lacks_events_is_left_out_and_counted(tmp_path: Path, sample
     assert 0 < len(expected) < 6
     assert {(one["sample"], one["pair"]) for one in result["left_out"]} == expected
     assert {(one["sample"], one["pair"]) for one in result["members"]}.isdisjoint(expected)
-    assert any(f"of {limit} events" in one["reason"] for one in result["left_out"])
+    assert {(one["lack"]["of"], one["lack"]["needed"]) for one in result["left_out"]} == {("events in bin 2", limit)}
 
 
 def test_a_sample_with_signal_enters_the_pairs_it_enters_without(sample: Sample) -> None:
@@ -186,8 +186,14 @@ def test_a_sample_with_signal_enters_the_pairs_it_enters_without(sample: Sample)
     [
         ({"sample_sizes": [5000]}, "sample_sizes: a sample has 5000 events, but only 3"),
         ({"disjoint": True}, "3 disjoint samples of 1500 events need 4500"),
-        ({"min_events": 5000}, "no sample can fill the bins 660-760 and 760-860 GeV: bin 1 has .* of 5000 events"),
-        ({"train_jets": 4000}, "no sample can fill the bins .*: the pair has .* of 4220 jets in a sample of 1500"),
+        (
+            {"min_events": 5000},
+            "bins 660-760 and 760-860 GeV: a sample of 1500 events has .* of 5000 events in bin 1",
+        ),
+        (
+            {"train_jets": 4000},
+            "no sample can fill the bins .*: a sample of 1500 events has .* of 4220 jets in the pair",
+        ),
         ({"train_jets": 301}, "train_jets = 301: all 2 jets of an event go to the same subset"),
         ({"injection": {"bin": 2, "sizes": [600]}}, "600 events are to be injected, but bin 2 has only"),
         (
