@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.results.dijet_figures import events_text
 from analysis.results.dijet_report import Report
 from analysis.results.dijet_sections import mass_section, null_section
 from analysis.results.dijet_settings import Settings
@@ -14,7 +15,7 @@ from analysis.results.dijet_signal import signal_section
 from analysis.results.dijet_training import DijetTraining, load_training
 from analysis.results.document import Document, KeyFigure, Picture, Section
 from analysis.results.plot_style import plot_label, style
-from analysis.results.quantities import Quantity, Results, merge_flags
+from analysis.results.quantities import Results, merge_flags
 from analysis.results.report import write_report
 from analysis.results.run_files import RunDirectory
 from analysis.results.run_sections import (
@@ -133,17 +134,19 @@ def _key_figures(training: DijetTraining | None, results: Results, settings: Set
     if training is None:
         return ()
     largest = max(training.null)
-    shown: list[tuple[str, Quantity]] = []
+    shown: list[KeyFigure] = []
     for pair in range(training.settings.pairs):
         title = f"Mean AUC without signal, {training.pair_title(pair)} GeV, {largest:,d} events"
-        shown.append((title, results[f"null.{largest}.{training.pair_key(pair)}.auc"]))
+        auc = results[f"null.{largest}.{training.pair_key(pair)}.auc"]
+        shown.append(KeyFigure(title, auc.text, auc.flags))
     if training.signal:
         size = max(training.signal)
         for pair in training.settings.touched_pairs:
             for level in settings.levels:
                 title = f"Injected events at {level:g}σ, {training.pair_title(pair)} GeV, {size:,d} events"
-                shown.append((title, results[f"signal.{size}.{training.pair_key(pair)}.events_at_{level:g}_sigma"]))
-    return tuple(KeyFigure(title, quantity.text, quantity.flags) for title, quantity in shown)
+                number = results[f"signal.{size}.{training.pair_key(pair)}.events_at_{level:g}_sigma"]
+                shown.append(KeyFigure(title, events_text(number)))
+    return tuple(shown)
 
 
 def _remove_old_plots(directory: Path, document: Document) -> None:

@@ -15,16 +15,17 @@ from analysis.results.dijet_statistics import (
     bonferroni,
     empirical_p,
     global_p,
-    median_with_error,
+    median_with_interval,
     power,
     spread,
     student_p,
 )
 from analysis.results.dijet_training import DijetTraining, Ensemble
-from analysis.results.quantities import Quantity, Results
+from analysis.results.quantities import Quantity, Results, format_number
 
 Array = NDArray[np.float64]
 UNKNOWN = "fewer than two samples"
+BEYOND = "not reached with "
 FLOOR = "the smallest value that so few samples can give"
 
 
@@ -43,13 +44,22 @@ class PairFigures:
 
 
 @dataclass(frozen=True)
+class PValue:
+    """A median of p-values with both ends of its bootstrap interval."""
+
+    value: Quantity
+    low: Quantity
+    high: Quantity
+
+
+@dataclass(frozen=True)
 class PValues:
     """p-values of one sample with signal, medians over samples: of each touched pair, and of all pairs together."""
 
-    empirical: Mapping[int, Quantity]
-    student: Mapping[int, Quantity]
-    overall: Quantity
-    bound: Quantity
+    empirical: Mapping[int, PValue]
+    student: Mapping[int, PValue]
+    overall: PValue
+    bound: PValue
 
 
 def pair_figures(training: DijetTraining, ensemble: Ensemble, pair: int, results: Results) -> PairFigures:
@@ -85,13 +95,13 @@ def pair_figures(training: DijetTraining, ensemble: Ensemble, pair: int, results
 
 
 def tagger_composition(training: DijetTraining, ensemble: Ensemble, pair: int) -> Quantity:
-    """AUC that a classifier of quarks against gluons has between the bins: 1/2 + (f_u - f_l)(A - 1/2)."""
+    """AUC between bins of a classifier of quarks against gluons, turned the right way: 1/2 + |f_u - f_l|(A - 1/2)."""
     shares = ensemble.gluons[:, pair, 1] - ensemble.gluons[:, pair, 0]
     difference, tagger = spread(shares, 0.0), spread(training.tagger, 0.0)
     if not np.isfinite(shares).any() or not len(training.tagger):
         return Quantity(None, None, "1", ("no classifier of quarks against gluons",))
     excess = float(training.tagger.mean()) - 0.5
-    value = 0.5 + float(np.nanmean(shares)) * excess
+    value = 0.5 + abs(float(np.nanmean(shares))) * excess
     if difference is None or tagger is None:
         return Quantity(value, None, "1", (UNKNOWN,))
     return Quantity(value, math.hypot(excess * difference.mean_error, difference.mean * tagger.mean_error), "1")
@@ -128,7 +138,7 @@ def crossing_figures(
 ) -> tuple[Quantity, Quantity, Quantity]:
     """Signal events at a significance and both ends of the bootstrap interval; the error is half its length."""
     value, low, high = found.crossing(level)
-    beyond = f"not reached with {found.sizes[-1]} signal events"
+    beyond = f"{BEYOND}{found.sizes[-1]:,d} signal events"
     prefix = f"signal.{size}.{training.pair_key(pair)}.events_at_{level:g}_sigma"
     reason = UNKNOWN if math.isnan(value) else beyond
     error = (high - low) / 2 if math.isfinite(low) and math.isfinite(high) else None
@@ -139,12 +149,24 @@ def crossing_figures(
     )
 
 
+def events_text(quantity: Quantity) -> str:
+    """A number of signal events for people: whole, or `above` the largest number that was tried."""
+    for flag in quantity.flags:
+        if quantity.value is None and flag.startswith(BEYOND):
+            return f"above {flag.removeprefix(BEYOND).removesuffix(' signal events')}"
+    return format_number(None if quantity.value is None else round(quantity.value))
+
+
 def p_values(
     training: DijetTraining, size: int, signal: int, replicas: int, rng: np.random.Generator, results: Results
 ) -> PValues:
-    """p-values of each sample with signal among the samples without, its own left out; medians over the samples."""
+    """p-values of each sample with signal among the samples without, its own left out; medians over the samples.
+
+    The global ones are over the pairs that samples without signal entered.
+    """
     null, with_signal = training.null[size].auc, training.signal[size][signal].auc
     pairs = training.settings.touched_pairs
+    used = np.flatnonzero(np.isfinite(null).any(axis=0))
     samples = np.flatnonzero(np.isfinite(with_signal[:, pairs]).any(axis=1))
     others = {int(k): np.delete(null, k, axis=0) for k in samples}
 
@@ -157,20 +179,25 @@ def p_values(
     overall, bound = [], []
     for k in samples:
         observed = np.where(np.isfinite(with_signal[k]), with_signal[k], null[k])
-        overall.append(global_p(observed, others[int(k)]))
-        local = [student_p(observed[p], others[int(k)][:, p]) for p in range(len(observed)) if np.isfinite(observed[p])]
+        overall.append(global_p(observed[used], others[int(k)][:, used]))
+        local = [student_p(observed[p], others[int(k)][:, p]) for p in used if np.isfinite(observed[p])]
         known = [p for p in local if not math.isnan(p)]
         bound.append(bonferroni(min(known), len(known)) if known else math.nan)
     prefix = f"signal.{size}.{signal}"
 
-    def add(name: str, values: Any, floor: float = 0.0) -> Quantity:
-        value, error = median_with_error(np.asarray(values, np.float64), replicas=replicas, rng=rng)
-        quantity = number(value, error, "too few samples without signal")
+    def add(name: str, values: Any, floor: float = 0.0) -> PValue:
+        value, low, high = median_with_interval(np.asarray(values, np.float64), replicas=replicas, rng=rng)
+        reason = "too few samples without signal"
+        quantity = number(value, (high - low) / 2, reason)
         at_floor = quantity.value is not None and quantity.value <= floor * (1 + 1e-9)
-        return results.add(f"{prefix}.{name}", quantity.flagged(FLOOR) if at_floor else quantity)
+        return PValue(
+            results.add(f"{prefix}.{name}", quantity.flagged(FLOOR) if at_floor else quantity),
+            results.add(f"{prefix}.{name}.low", number(low, None, reason)),
+            results.add(f"{prefix}.{name}.high", number(high, None, reason)),
+        )
 
     floors = {pair: 1 / (max(int(np.isfinite(null[:, pair]).sum()) - 1, 0) + 1) for pair in pairs}
-    complete = int(np.isfinite(null).all(axis=1).sum())
+    complete = int(np.isfinite(null[:, used]).all(axis=1).sum())
     return PValues(
         {p: add(f"{training.pair_key(p)}.p_empirical", each(empirical_p, p), floors[p]) for p in pairs},
         {p: add(f"{training.pair_key(p)}.p_student", each(student_p, p)) for p in pairs},

@@ -44,6 +44,8 @@ def draw_spectrum(
     edges: Array, spectra: Sequence[Spectrum], bins: Sequence[float], unit: str, label: PlotLabel, *, logarithmic: bool
 ) -> Figure:
     """Weighted event mass with the bins of the analysis, numbered, as bands behind."""
+    from matplotlib.ticker import LogLocator
+
     figure, axes = new_figure(7.0, 4.8)
     centres = (edges[1:] + edges[:-1]) / 2
     for index, one in enumerate(spectra):
@@ -62,13 +64,16 @@ def draw_spectrum(
     filled = np.flatnonzero(np.sum([one.values for one in spectra], axis=0) > 0)
     if len(filled):
         width = edges[1] - edges[0]
-        axes.set_xlim(min(edges[filled[0]], bins[0]) - 2 * width, max(edges[filled[-1] + 1], bins[-1]) + 2 * width)
+        low, high = min([edges[filled[0]], *bins]), max([edges[filled[-1] + 1], *bins])
+        axes.set_xlim(low - 2 * width, high + 2 * width)
     if logarithmic:
         logarithmic_y(axes)
         positive = [one.values[one.values > 0] for one in spectra]
         smallest = min((float(values.min()) for values in positive if len(values)), default=1.0)
         largest = max((float(values.max()) for values in positive if len(values)), default=10.0)
         axes.set_ylim(smallest / 2, largest * (2 * largest / smallest) ** 0.14)
+        if largest < 100 * smallest:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     else:
         axes.set_ylim(0, 1.18 * max(float((one.values + np.sqrt(one.variances)).max()) for one in spectra))
     for index in range(len(bins) - 1):
@@ -83,7 +88,7 @@ def draw_spectrum(
     per = f"{edges[1] - edges[0]:g} GeV"
     axes.set_ylabel(f"Events / {per}" if unit == "events" else f"Cross section [{unit}] / {per}")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=3)
-    add_label(axes, label, "shaded: bins of the classifiers")
+    add_label(axes, label, "shaded: bins of the classifiers" if len(bins) else "")
     return figure
 
 
@@ -159,8 +164,10 @@ def draw_null(pairs: Sequence[str], groups: Mapping[str, Array], label: PlotLabe
                 axes.stairs(counts, edges, color=COLOURS[0], alpha=0.15, fill=True)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.tick_params(axis="y", which="minor", left=False, right=False)
-        axes.set_title(f"{pairs[pair].replace(chr(10), ' ')} GeV", fontsize=9.5)
-        axes.set_ylim(bottom=0)
+        axes.set_title(f"{pairs[pair]} GeV", fontsize=9.5)
+        axes.set_xlim(edges[0] - pad, edges[-1] + pad)
+        axes.set_ylim(0, None)
+        axes.margins(y=0.08)
         if pair + columns >= len(pairs):
             axes.set_xlabel("AUC")
             axes.tick_params(axis="x", labelbottom=True)
@@ -193,7 +200,7 @@ def draw_power(
         _draw_panel(axes, curves, levels)
         axes.set_title(title, fontsize=9.5)
         axes.set_xlabel("Injected events")
-    row[0].set_ylabel("Significance (AUC excess / null standard deviation)")
+    row[0].set_ylabel("Significance [σ]")
     figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     add_figure_label(figure, label, note)
     return figure

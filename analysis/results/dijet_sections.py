@@ -175,8 +175,8 @@ def _pair_table(training: DijetTraining, figures: dict[int, list[PairFigures]]) 
         "Composition: ½ + (f_upper − f_lower)(A − ½) with the shares f of gluon jets in the samples: the AUC of "
         "bins that differ in nothing but their shares of quarks and gluons. A is the AUC of gluons against quarks, "
         "in the first column that of the classifier's own score on its test jets, in the second that of a "
-        "classifier trained for it with as many jets: what composition alone could give to a classifier that knew "
-        "it.",
+        "classifier trained for it with as many jets, and with |f_upper − f_lower|: what composition alone could "
+        "give to a classifier that knew it.",
     )
     return table("AUC without signal", header, rows, notes)
 
@@ -261,7 +261,8 @@ def _pairs_picture(report: Report, training: DijetTraining, figures: dict[int, l
 
 def _null_picture(report: Report, training: DijetTraining) -> Picture:
     groups = {f"{size:,d} events": one.auc for size, one in training.null.items()}
-    figure = draw_null(_stacked_titles(training), groups, report.label)
+    titles = [training.pair_title(pair) for pair in range(training.settings.pairs)]
+    figure = draw_null(titles, groups, report.label)
     caption = "AUC of the samples without signal, for each pair of bins."
     return report.keep(figure, "null_distributions", caption, "Histograms of the AUC of each pair", wide=True)
 

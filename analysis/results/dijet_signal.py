@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.results.dijet_figures import crossing_figures, p_values, pair_figures, power_figures
+from analysis.results.dijet_figures import PValue, crossing_figures, events_text, p_values, pair_figures, power_figures
 from analysis.results.dijet_plots import PowerCurve, draw_power
 from analysis.results.dijet_report import Report
 from analysis.results.dijet_statistics import Power
 from analysis.results.dijet_training import DijetTraining
 from analysis.results.document import Cell, Picture, Section, Table, Value, table
-from analysis.results.quantities import Quantity, format_number
+from analysis.results.quantities import MISSING, Quantity, format_number
 
 Rows = list[list[Cell | Value]]
 
@@ -71,7 +71,8 @@ def _crossing_table(report: Report, training: DijetTraining, powers: dict[tuple[
         row: list[Cell | Value] = [f"{size:,d}", training.pair_title(pair)]
         for level in report.settings.levels:
             value, low, high = crossing_figures(training, size, pair, found, level, report.results)
-            row += [Cell(_count(value), True, value.flags), Cell(_interval(low, high, found.sizes[-1]), True)]
+            flags = value.flags if events_text(value) == MISSING else ()
+            row += [Cell(events_text(value), True, flags), Cell(_interval(low, high), True)]
         rows.append(row)
     header = ["Events", "Bins [GeV]"]
     for level in report.settings.levels:
@@ -80,14 +81,20 @@ def _crossing_table(report: Report, training: DijetTraining, powers: dict[tuple[
     return table("Injected events at a significance", header, rows, notes)
 
 
-def _count(quantity: Quantity) -> str:
-    return format_number(None if quantity.value is None else round(quantity.value))
+def _p_cell(p: PValue) -> Cell:
+    """Two significant digits; the ends of the interval where there are some."""
+
+    def text(quantity: Quantity) -> str:
+        return format_number(quantity.value, digits=2)
+
+    interval = f" ({text(p.low)} to {text(p.high)})" if p.low.value is not None else ""
+    return Cell(f"{text(p.value)}{interval}", True, p.value.flags)
 
 
-def _interval(low: Quantity, high: Quantity, largest: int) -> str:
+def _interval(low: Quantity, high: Quantity) -> str:
     if low.value is None:
-        return f"above {largest:,d}" if "not reached" in " ".join(low.flags) else "n/a"
-    return f"{_count(low)} to {_count(high)}" if high.value is not None else f"above {_count(low)}"
+        return events_text(low)
+    return f"{events_text(low)} to {events_text(high)}" if high.value is not None else f"above {events_text(low)}"
 
 
 def _signal_table(report: Report, training: DijetTraining) -> Table:
@@ -121,8 +128,8 @@ def _look_elsewhere(report: Report, training: DijetTraining) -> Section:
             one = p_values(training, size, signal, report.settings.bootstrap, rng, report.results)
             row: list[Cell | Value] = [f"{size:,d}", signal]
             for pair in touched:
-                row += [one.empirical[pair], one.student[pair]]
-            rows.append([*row, one.overall, one.bound])
+                row += [_p_cell(one.empirical[pair]), _p_cell(one.student[pair])]
+            rows.append([*row, _p_cell(one.overall), _p_cell(one.bound)])
     titles = [training.pair_title(pair) for pair in touched]
     header = ["Events", "Signal"]
     for title in titles:
@@ -140,7 +147,7 @@ def _look_elsewhere(report: Report, training: DijetTraining) -> Section:
     )
     notes = (
         "Medians over the samples with signal, each compared with the other samples' AUC without signal; "
-        "uncertainty: bootstrap.",
+        "in brackets the 68 % interval of the median (bootstrap).",
     )
     caption = "p-values of one sample with signal"
     header += ["Global: counted", "Global bound: extrapolated"]

@@ -205,15 +205,19 @@ def bonferroni(p: float, tests: int) -> float:
     return min(1.0, tests * p)
 
 
-def median_with_error(values: Array, *, replicas: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Median of the values that are not NaN and its bootstrap standard error; NaN for none, an error of one value."""
+def median_with_interval(values: Array, *, replicas: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Median of the values that are not NaN and its central 68.27 % bootstrap interval.
+
+    NaN for no value; for a single one the interval is.
+    """
     there = values[np.isfinite(values)]
     if not len(there):
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
     if len(there) == 1:
-        return float(there[0]), math.nan
-    drawn = there[rng.integers(0, len(there), (replicas, len(there)))]
-    return float(np.median(there)), float(np.median(drawn, axis=1).std(ddof=1))
+        return float(there[0]), math.nan, math.nan
+    drawn = np.median(there[rng.integers(0, len(there), (replicas, len(there)))], axis=1)
+    low, high = np.quantile(drawn, [(1 - ONE_SIGMA) / 2, (1 + ONE_SIGMA) / 2])
+    return float(np.median(there)), float(low), float(high)
 
 
 def correlations(values: Array) -> tuple[Array, Array, int]:
