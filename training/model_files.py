@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.backend import keras_module
 from training.features import feature_matrix, required_columns
 from training.files import write_atomically, write_json
-from training.keras_network import NetworkClassifier, keras_module
+from training.keras_network import NetworkClassifier
 from training.models import Classifier, SklearnClassifier
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "skops", "keras", "tensorflow", "pyarrow")

@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {
         "boosted_trees": {"kind": "boosted_trees", "features": ["full", "no_mass"], "parameters": {"max_iter": 30}},
         "forest": {"kind": "forest", "parameters": {"n_estimators": 20}},
         "svm": {"kind": "svm", "parameters": {"max_training_events": 600}},
-        "network": {"kind": "network", "parameters": {"hidden_units": [12], "epochs": 6, "batch_size": 256}},
+        "network": {"kind": "network", "parameters": {"hidden_units": [12], "epochs": 9, "batch_size": 256}},
         "scan": {
             "kind": "boosted_trees",
             "features": "m4l",

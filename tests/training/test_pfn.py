@@ -1,0 +1,174 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from training.jets import JetPool, Jets, preprocess
+from training.networks import ParticleFlowNetwork, initial_weights
+from training.pfn import PFNClassifier, PFNParameters, keras_model, load_pfn, predict, scores, train_pfns
+from training.stack_size import bytes_per_replica, free_memory, replicas_per_stack
+from training.stacked import Member, Part, predict_stack, train_stack
+
+SMALL = PFNParameters(phi_units=(16, 12), f_units=(10,), epochs=1, batch_size=60)
+
+
+def made_jets(n: int = 400, seed: int = 2) -> tuple[Jets, np.ndarray]:
+    """Jets of two classes, the second wider and of more particles."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 2, n)
+    counts = rng.poisson(25 + 10 * label) + 1
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    width = np.repeat(0.05 + 0.05 * label, counts)
+    y, phi = rng.normal(0, width), rng.normal(0, width)
+    pid = rng.choice([211, -211, 22, 130], offsets[-1])
+    return preprocess(rng.exponential(5, offsets[-1]), y, phi, pid, offsets), label
+
+
+def members(label: np.ndarray, number: int, train: int = 240) -> list[Member]:
+    result = []
+    for replica in range(number):
+        seed = np.random.SeedSequence(9, spawn_key=(replica,))
+        rows = np.random.default_rng(seed).permutation(len(label))
+        parts = (Part(its, label[its]) for its in (rows[:train], rows[train:]))
+        result.append(Member(seed, *parts))
+    return result
+
+
+def largest_difference(first: PFNClassifier, second: PFNClassifier) -> float:
+    pairs = zip(first.weights, second.weights, strict=True)
+    return max(float(np.abs(a - b).max()) for a, b in pairs)
+
+
+def test_stacked_networks_are_those_trained_alone() -> None:
+    jets, label = made_jets()
+    pool = JetPool(jets)
+    everyone = members(label, 3)
+    stacked = train_pfns(pool, everyone, SMALL)
+    for member, one in zip(everyone, stacked, strict=True):
+        (alone,) = train_pfns(pool, [member], SMALL)
+        assert largest_difference(one, alone) < 1e-4
+    assert largest_difference(stacked[0], stacked[1]) > 1e-2
+
+
+@pytest.mark.parametrize("width", [1, 5])
+@pytest.mark.parametrize("larger", [0, 77])
+def test_neither_the_rows_nor_the_bucket_matter(width: int, larger: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    jets, label = made_jets(200)
+    (member,) = members(label, 1, train=120)
+    (expected,) = train_pfns(JetPool(jets), [member], SMALL)
+    monkeypatch.setattr("training.jets.bucket", lambda rows: rows + larger)
+    (found,) = train_pfns(JetPool(jets, width), [member], SMALL)
+    assert largest_difference(found, expected) < 1e-4
+
+
+def test_a_batch_beyond_the_capacity_gets_a_larger_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.stacked import Schedule, _Batches
+
+    jets, label = made_jets(200)
+    monkeypatch.setattr("training.jets.bucket", lambda rows: rows)
+    pool = JetPool(jets)
+    batches = _Batches(pool, members(label, 2, train=150), Schedule(batch_size=20))
+    found = []
+    for _ in range(12):
+        for rows, _, _ in batches.epoch(np.ones(2, bool)):
+            assert pool.capacity(np.asarray(rows)) <= batches.capacity
+        found.append(batches.capacity)
+    assert found == sorted(found)
+    assert found[0] < found[-1]
+
+
+def test_the_keras_model_is_the_stacked_network() -> None:
+    jets, _ = made_jets(50)
+    weights = initial_weights(SMALL.network(), np.random.default_rng(4))
+    model = keras_model(SMALL)
+    model.set_weights(weights)
+    jet = np.repeat(np.arange(50), np.diff(jets.offsets)).astype(np.int32)
+    expected = keras.ops.convert_to_numpy(model(jets.particles, jet, jets=50))
+    for network in (SMALL.network(), replace(SMALL.network(), add="matmul")):
+        (found,) = predict_stack(network, [weights], [[]], JetPool(jets), [np.arange(50)])
+        assert np.allclose(found, expected, atol=1e-6)
+
+
+def test_sums_of_both_kinds_train_alike() -> None:
+    jets, label = made_jets(200)
+    pool, everyone = JetPool(jets), members(label, 2, train=120)
+    networks = [replace(SMALL.network(), add=add) for add in ("segments", "matmul")]
+    stacks = [train_stack(pool, everyone, network, SMALL.optimizer(), SMALL.schedule()) for network in networks]
+    for a, b in zip(stacks[0].weights()[1], stacks[1].weights()[1], strict=True):
+        assert np.allclose(a, b, atol=1e-4)
+
+
+def test_it_learns_and_survives_the_disk(tmp_path: Path) -> None:
+    jets, label = made_jets(600)
+    parameters = SMALL.model_copy(update={"epochs": 6, "patience": 3, "learning_rate": 5e-3})
+    pool, (member,) = JetPool(jets), members(label, 1, train=400)
+    (one,) = train_pfns(pool, [member], parameters)
+    assert member.validation is not None
+    from sklearn.metrics import roc_auc_score
+
+    rows = member.validation.rows
+    assert roc_auc_score(label[rows], one.score(pool, rows)) > 0.8
+    one.save(tmp_path)
+    assert not list(tmp_path.glob(".*"))
+    loaded = load_pfn(tmp_path)
+    assert loaded == replace(one, weights=loaded.weights)
+    assert largest_difference(loaded, one) == 0
+    assert np.array_equal(predict(tmp_path, jets), one.score(pool))
+    first, second = scores([one, loaded], pool, [rows[:5], rows[5:9]])
+    assert np.allclose(np.append(first, second), one.score(pool, rows[:9]), atol=1e-6)
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    weights = initial_weights(SMALL.network(), np.random.default_rng(4))
+    with pytest.raises(ValueError, match=r"there is no pfn\.json"):
+        load_pfn(tmp_path)
+    PFNClassifier(SMALL, weights).save(tmp_path)
+    path = tmp_path / "pfn.json"
+    facts = json.loads(path.read_text())
+    for change, sentence in (
+        ({"features": ["pt", "phi", "y", "pid"]}, "must be pt, y, phi, pid"),
+        ({"parameters": {**facts["parameters"], "phi_units": [3]}}, "its layers differ"),
+        ({"parameters": {"depth": 3}}, "does not describe a particle flow network"),
+    ):
+        path.write_text(json.dumps({**facts, **change}))
+        with pytest.raises(ValueError, match=sentence):
+            load_pfn(tmp_path)
+    path.write_text(json.dumps(facts))
+    (tmp_path / "pfn.keras").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="no readable Keras model"):
+        load_pfn(tmp_path)
+
+
+def test_parameters_of_the_source_are_the_defaults() -> None:
+    network = PFNParameters().network()
+    assert [shape for shape in network.shapes if len(shape) == 2] == [
+        (4, 100), (100, 100), (100, 128), (128, 100), (100, 100), (100, 100), (100, 2),
+    ]  # fmt: skip
+    assert (network.activation, network.initializer) == ("relu", "he_uniform")
+    schedule = PFNParameters().schedule()
+    assert (schedule.batch_size, schedule.epochs, PFNParameters().optimizer().learning_rate) == (500, 10, 1e-3)
+    with pytest.raises(ValidationError):
+        PFNParameters(phi_units=())
+
+
+def test_as_many_replicas_as_the_memory_holds() -> None:
+    network = ParticleFlowNetwork()
+    slots = 25_000
+    each = bytes_per_replica(network, 500, slots)
+    activations = slots * (9 + 328) + 500 * (128 + 300 + 2)
+    parameters = 500 + 10100 + 12928 + 12900 + 10100 + 10100 + 202
+    assert each == 4 * (2 * activations + 7 * parameters)
+    assert replicas_per_stack(network, 500, slots, free=int(10.5 * each / 0.8)) == 10
+    assert replicas_per_stack(network, 500, slots, free=int(10.5 * each / 0.8), pool=3 * each) == 7
+    assert replicas_per_stack(network, 500, slots, free=10**15, most=64) == 64
+    with pytest.raises(ValueError, match="make batch_size smaller"):
+        replicas_per_stack(network, 500, slots, free=each)
+
+
+def test_a_worker_uses_no_more_than_its_limit() -> None:
+    assert 0 < free_memory(2**40) == pytest.approx(free_memory(), rel=0.2)
+    assert free_memory(1000) == 0

@@ -1,0 +1,70 @@
+"""What differs between the backends of Keras: how a function is compiled, and how it is differentiated.
+
+Everything else of the networks is written with `keras.ops` and runs on TensorFlow (the default) and JAX alike.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+
+def keras_module() -> Any:
+    """The keras package, on the TensorFlow backend unless KERAS_BACKEND names another."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    return keras
+
+
+def backend_name() -> str:
+    """`tensorflow` or `jax`.
+
+    Raises:
+        ValueError: for any other backend.
+    """
+    name = str(keras_module().backend.backend())
+    if name not in ("tensorflow", "jax"):
+        raise ValueError(f"KERAS_BACKEND={name}: networks are trained with tensorflow or jax.")
+    return name
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of nested lists of arrays, compiled by XLA; once for every set of shapes."""
+    if backend_name() == "jax":
+        import jax
+
+        jitted: Callable[..., Any] = jax.jit(function)
+        return jitted
+    import tensorflow as tf
+
+    traced: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False, reduce_retracing=False)
+    return traced
+
+
+def with_gradients(function: Callable[[list[Any]], tuple[Any, Any]], weights: list[Any]) -> tuple[Any, list[Any]]:
+    """(auxiliary, gradients): `function(weights)` gives a number, which is differentiated, and an auxiliary value."""
+    if backend_name() == "jax":
+        import jax
+
+        (_, auxiliary), gradients = jax.value_and_grad(function, has_aux=True)(weights)
+        return auxiliary, gradients
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        number, auxiliary = function(weights)
+    return auxiliary, tape.gradient(number, weights)
+
+
+def has_gpu() -> bool:
+    """Whether this process computes on a GPU."""
+    if backend_name() == "jax":
+        import jax
+
+        return any(device.platform == "gpu" for device in jax.devices())
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

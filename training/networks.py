@@ -1,0 +1,198 @@
+"""Networks as functions of weights with a leading replica axis: equal networks are computed at once.
+
+A network is a frozen description, so that two equal ones share a compiled step. Its weights are a list of kernels and
+biases in turn, the order in which a Keras model of `Dense` layers has them. R is the number of replicas.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.backend import keras_module
+
+Arrays = list[NDArray[np.float32]]
+Initializer = Literal["he_uniform", "glorot_uniform"]
+
+
+class Network(Protocol):
+    """What the stack trains."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the kernels and biases of one replica."""
+
+    @property
+    def initializer(self) -> Initializer:
+        """Distribution of the initial kernels."""
+
+    @property
+    def dropout(self) -> tuple[float, tuple[int, ...]]:
+        """Rate, and the width of every layer that units are dropped from; none if the rate is 0."""
+
+    def logits(self, weights: Sequence[Any], constants: Sequence[Any], inputs: Any, masks: Sequence[Any]) -> Any:
+        """(R, B, outputs) logits of what the pool's `gather` gave.
+
+        `constants` are the members' own, each with a leading replica axis; `masks` (R, B, width) multiply the layers
+        that have dropout, and are empty outside training.
+        """
+
+    def activations(self, batch: int, capacity: int) -> int:
+        """Numbers that one replica computes in one step, forward, for a batch in a gathered array of `capacity`."""
+
+
+def initial_weights(network: Network, generator: np.random.Generator) -> Arrays:
+    """Kernels uniform within sqrt(6 / fan), fan = inputs (He) or inputs + outputs (Glorot); biases zero.
+
+    He et al., arXiv:1502.01852, eq. 10 for a uniform distribution; Glorot and Bengio, AISTATS 2010, eq. 16. From numpy,
+    so that a replica begins alike on every backend and in every stack.
+    """
+    result: Arrays = []
+    for shape in network.shapes:
+        if len(shape) == 1:
+            result.append(np.zeros(shape, np.float32))
+            continue
+        fan = shape[0] if network.initializer == "he_uniform" else sum(shape)
+        limit = math.sqrt(6 / fan)
+        result.append(generator.uniform(-limit, limit, shape).astype(np.float32))
+    return result
+
+
+def dense_shapes(widths: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the kernels and biases between layers of these widths."""
+    return tuple(shape for before, after in itertools.pairwise(widths) for shape in ((before, after), (after,)))
+
+
+def dense_layers(
+    x: Any, weights: Sequence[Any], activation: str, *, last: str | None = None, masks: Sequence[Any] = ()
+) -> Any:
+    """(R, N, out) from (R, N, in) through every kernel (R, in, out) and bias (R, out) of `weights`."""
+    keras = keras_module()
+    layers = len(weights) // 2
+    for number in range(layers):
+        kernel, bias = weights[2 * number : 2 * number + 2]
+        name = activation if number + 1 < layers else last
+        x = keras.activations.get(name)(keras.ops.matmul(x, kernel) + bias[:, None, :])
+        if number < len(masks):
+            x = x * masks[number]
+    return x
+
+
+def cross_entropy(logits: Any, label: Any) -> Any:
+    """(R, B) cross-entropy of (R, B, 1) logits of class 1, or of (R, B, classes) softmax logits, and labels (R, B)."""
+    ops = keras_module().ops
+    if logits.shape[-1] == 1:
+        z = logits[..., 0]
+        return ops.softplus(z) - ops.cast(label, z.dtype) * z
+    one_hot = ops.one_hot(label, logits.shape[-1], dtype=logits.dtype)
+    return -ops.sum(one_hot * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+def probabilities(logits: Any) -> Any:
+    """Probability of class 1 where there is one logit, of every class (last axis) where there are several."""
+    ops = keras_module().ops
+    return ops.sigmoid(logits[..., 0]) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
+
+
+@dataclass(frozen=True)
+class DenseNetwork:
+    """Dense layers on standardised features; the members' constants are the means and the inverse scales (F,)."""
+
+    features: int
+    hidden_units: tuple[int, ...]
+    outputs: int = 1
+    activation: str = "relu"
+    initializer: Initializer = "glorot_uniform"
+    dropout_rate: float = 0.0
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Kernel and bias of every layer."""
+        return dense_shapes((self.features, *self.hidden_units, self.outputs))
+
+    @property
+    def dropout(self) -> tuple[float, tuple[int, ...]]:
+        """After every hidden layer."""
+        return self.dropout_rate, self.hidden_units if self.dropout_rate else ()
+
+    def logits(self, weights: Sequence[Any], constants: Sequence[Any], inputs: Any, masks: Sequence[Any]) -> Any:
+        """(R, B, outputs) from features (R, B, F)."""
+        mean, inverse_scale = constants
+        x = (inputs - mean[:, None, :]) * inverse_scale[:, None, :]
+        return dense_layers(x, weights, self.activation, masks=masks)
+
+    def activations(self, batch: int, capacity: int) -> int:  # noqa: ARG002  (a batch is all there is)
+        """Twice the features, and every layer's width, for every event."""
+        return batch * (2 * self.features + sum(self.hidden_units) + self.outputs)
+
+
+@dataclass(frozen=True)
+class ParticleFlowNetwork:
+    """F(sum of Phi over a jet's particles), Komiske, Metodiev and Thaler, arXiv:1810.05165, eq. 1.2.
+
+    Particles come in rows of several, see `training.jets.JetPool`. `add` is how rows are added up to jets: `segments`
+    (a segment sum) or `matmul` (a product with a matrix of zeros and ones, whose additions have one order also on a
+    GPU, where those of a segment sum come as they come).
+    """
+
+    features: int = 4
+    phi_units: tuple[int, ...] = (100, 100, 128)
+    f_units: tuple[int, ...] = (100, 100, 100)
+    outputs: int = 2
+    activation: str = "relu"
+    initializer: Initializer = "he_uniform"
+    add: Literal["segments", "matmul"] = "segments"
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Those of Phi, then those of F with the output layer."""
+        phi = dense_shapes((self.features, *self.phi_units))
+        return phi + dense_shapes((self.phi_units[-1], *self.f_units, self.outputs))
+
+    @property
+    def dropout(self) -> tuple[float, tuple[int, ...]]:
+        """None."""
+        return 0.0, ()
+
+    def logits(self, weights: Sequence[Any], constants: Sequence[Any], inputs: Any, masks: Sequence[Any]) -> Any:  # noqa: ARG002
+        """(R, B, outputs) from particles (R, K, C, features), presence (R, K, C), jets (R, C) and B.
+
+        C rows of K particles; a row's jet is B where it belongs to none.
+        """
+        ops = keras_module().ops
+        particles, present, jet, jets = inputs
+        replicas, width, capacity, features = particles.shape
+        split = 2 * len(self.phi_units)
+        flat = ops.reshape(particles, (replicas, width * capacity, features))
+        phi = dense_layers(flat, weights[:split], self.activation, last=self.activation)
+        latent = phi.shape[-1]
+        rows = ops.sum(ops.reshape(phi, (replicas, width, capacity, latent)) * present[..., None], axis=1)
+        return dense_layers(self._add_up(rows, jet, jets), weights[split:], self.activation)
+
+    def _add_up(self, rows: Any, jet: Any, jets: int) -> Any:
+        """(R, B, latent) from rows (R, C, latent)."""
+        ops = keras_module().ops
+        replicas, capacity, latent = rows.shape
+        if self.add == "matmul":
+            of_jet = ops.equal(ops.arange(jets, dtype="int32")[None, :, None], jet[:, None, :])
+            return ops.matmul(ops.cast(of_jet, rows.dtype), rows)
+        segment = jet + ops.arange(replicas, dtype="int32")[:, None] * (jets + 1)
+        total = ops.segment_sum(
+            ops.reshape(rows, (replicas * capacity, latent)),
+            ops.reshape(segment, (replicas * capacity,)),
+            num_segments=replicas * (jets + 1),
+        )
+        return ops.reshape(total, (replicas, jets + 1, latent))[:, :jets]
+
+    def activations(self, batch: int, capacity: int) -> int:
+        """Every layer of Phi for every particle slot of `capacity`, and of F for every jet."""
+        f = batch * (self.phi_units[-1] + sum(self.f_units) + self.outputs)
+        return capacity * (2 * self.features + 1 + sum(self.phi_units)) + f

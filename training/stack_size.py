@@ -1,0 +1,82 @@
+"""How many networks fit into one stack, from the memory that the device has left."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+
+from training.backend import backend_name, has_gpu
+from training.networks import Network
+
+#: A step keeps every activation for the gradient and holds the gradient with respect to about as many.
+ACTIVATION_COPIES = 2
+#: Weights, their gradient, two moments of Adam, and the new weights and moments.
+WEIGHT_COPIES = 7
+#: Share of the free memory that a stack may fill: the allocator's fragments and the code need the rest.
+SHARE = 0.8
+
+
+def bytes_per_replica(network: Network, batch: int, slots: int) -> int:
+    """Memory of one replica in a training step [bytes], estimated from above.
+
+    4 bytes x (ACTIVATION_COPIES x activations + WEIGHT_COPIES x parameters), where `slots` is the number of particles
+    that a batch is gathered into (`JetPool.slots`), and is not used by networks without particles.
+    """
+    parameters = sum(math.prod(shape) for shape in network.shapes)
+    return 4 * (ACTIVATION_COPIES * network.activations(batch, slots) + WEIGHT_COPIES * parameters)
+
+
+def replicas_per_stack(network: Network, batch: int, slots: int, *, free: int, pool: int = 0, most: int = 256) -> int:
+    """floor((SHARE x free - pool) / bytes_per_replica), at least 1 and at most `most`.
+
+    Args:
+        network: what is stacked.
+        batch: jets or events of a batch.
+        slots: particles that a batch is gathered into.
+        free: memory that is free before the pool is on the device [bytes].
+        pool: size of the pool [bytes].
+        most: beyond it nothing is gained.
+
+    Raises:
+        ValueError: if not even one replica fits.
+    """
+    each = bytes_per_replica(network, batch, slots)
+    fitting = int((SHARE * free - pool) // each)
+    if fitting < 1:
+        raise ValueError(
+            f"Training one network takes about {(each + pool) / 1e9:.2f} GB, but only {SHARE * free / 1e9:.2f} GB of "
+            "memory may be used: give the worker more memory, or make batch_size smaller."
+        )
+    return min(fitting, most)
+
+
+def free_memory(limit: int | None = None) -> int:
+    """Memory that a stack may use on this process' device [bytes].
+
+    Of a GPU: its size less what the backend holds. Otherwise that of the machine, and no more than `limit` (of the
+    Dask worker) less what the process has taken.
+    """
+    if has_gpu():
+        return _free_on_gpu()
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
+    if limit is not None:
+        available = min(available, max(limit - int(psutil.Process().memory_info().rss), 0))
+    return available
+
+
+def _free_on_gpu() -> int:
+    if backend_name() == "jax":
+        import jax
+
+        stats = jax.devices()[0].memory_stats()
+        return int(stats["bytes_limit"] - stats["bytes_in_use"])
+    import tensorflow as tf
+
+    # TensorFlow reserves nearly all memory at once, so what the driver calls free is not what a stack has.
+    device = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] or "0"
+    query = ["nvidia-smi", f"--id={device}", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    total = int(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]) * 2**20
+    return total - int(tf.config.experimental.get_memory_info("GPU:0")["current"])

@@ -1,0 +1,413 @@
+"""Any number of equal networks trained at once: weights with a leading replica axis, one compiled step for all.
+
+Each replica has its own sample, order, initial weights and optimiser state, all from its own seed, so its result does
+not depend on the stack it is in, but for the rounding of sums. The pool of all events lies on the device; a batch is
+the numbers of its events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.backend import compiled, keras_module, with_gradients
+from training.networks import Arrays, Network, cross_entropy, initial_weights, probabilities
+
+#: Rows of the pool in one evaluation of a replica.
+EVALUATION_BATCH = 1000
+
+
+class Pool(Protocol):
+    """All events or jets, on the device; number `len(pool)` is an empty one that fills batches up."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def arrays(self) -> list[Any]:
+        """What `gather` reads."""
+
+    def capacity(self, rows: NDArray[np.integer]) -> int:
+        """Size of the array that every batch (last axis of `rows`) is gathered into."""
+
+    @staticmethod
+    def gather(arrays: Sequence[Any], rows: Any, capacity: int) -> Any:
+        """The network's input for rows (R, B); traced."""
+
+
+class FeaturePool:
+    """Events of equal features, (N, F)."""
+
+    def __init__(self, features: NDArray[Any]) -> None:
+        table = np.asarray(features, np.float32)
+        self._length = len(table)
+        self.arrays: list[Any] = [keras_module().ops.convert_to_tensor(np.pad(table, ((0, 1), (0, 0))))]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def capacity(self, rows: NDArray[np.integer]) -> int:
+        """The batch itself."""
+        return int(rows.shape[-1])
+
+    @staticmethod
+    def gather(arrays: Sequence[Any], rows: Any, capacity: int) -> Any:  # noqa: ARG004  (fixed by the shape of rows)
+        """(R, B, F)."""
+        return keras_module().ops.take(arrays[0], rows, axis=0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of the pool (n,), their classes (n,) and weights (n,), 1 where none are given."""
+
+    rows: NDArray[np.integer]
+    label: NDArray[np.integer]
+    weight: NDArray[np.floating] | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the lengths."""
+        if len(self.rows) != len(self.label) or (self.weight is not None and len(self.weight) != len(self.rows)):
+            raise ValueError("Rows, labels and weights of a sample differ in their number.")
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(n,) weights."""
+        return np.ones(len(self.rows)) if self.weight is None else np.asarray(self.weight, np.float64)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One replica: its seed, what it learns from, what decides about its best epoch, constants of its network."""
+
+    seed: np.random.SeedSequence
+    train: Part
+    validation: Part | None = None
+    constants: tuple[NDArray[np.floating], ...] = ()
+
+    def generator(self, purpose: Literal["weights", "order", "dropout"]) -> np.random.Generator:
+        """A fresh generator, the same for every call."""
+        number = ("weights", "order", "dropout").index(purpose)
+        key = (*self.seed.spawn_key, number)
+        return np.random.default_rng(np.random.SeedSequence(self.seed.entropy, spawn_key=key))
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Adam (Kingma and Ba, arXiv:1412.6980, algorithm 1 as Keras has it) or plain gradient descent."""
+
+    kind: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    l2: float = 0.0  # strength of the penalty on the squared kernels
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Batches and epochs; with neither `batch_size` nor `steps` the whole sample is one step, in its own order.
+
+    `steps` divides every replica's sample, whatever its size, into so many batches per epoch; `batch_size` makes
+    batches of one size, and who has none left waits for the others.
+    With `evaluate_every` N, loss and accuracy of the validation sample are computed after every Nth epoch and the
+    last. `patience`: a replica whose validation loss did not improve for so many epochs learns no more, and each ends
+    with the weights of its smallest one.
+    """
+
+    epochs: int = 10
+    batch_size: int | None = None
+    steps: int | None = None
+    evaluate_every: int | None = None
+    patience: int | None = None
+
+
+class Stack:
+    """R replicas of a network: weights, optimiser state and curves."""
+
+    def __init__(self, network: Network, members: Sequence[Member], optimizer: Optimizer) -> None:
+        if not members:
+            raise ValueError("A stack needs at least one network.")
+        self.network, self.optimizer = network, optimizer
+        self.members = tuple(members)
+        ops = keras_module().ops
+        initial = [initial_weights(network, member.generator("weights")) for member in members]
+        weights = [ops.convert_to_tensor(np.stack(layer)) for layer in zip(*initial, strict=True)]
+        moments = [[ops.zeros_like(layer) for layer in weights] for _ in range(2)] if optimizer.kind == "adam" else []
+        self.state: list[Any] = [weights, moments, ops.zeros((len(members),), "float32")]
+        constants = zip(*(member.constants for member in members), strict=True)
+        self.constants = [ops.convert_to_tensor(np.stack(one).astype(np.float32)) for one in constants]
+        self.curves: list[dict[str, list[float]]] = [{} for _ in members]
+        self.best_epoch = np.zeros(len(members), int)
+        self.smallest = np.full(len(members), np.inf)
+        self.best: list[Arrays | None] = [None] * len(members)
+        self.active = np.ones(len(members), bool)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def weights(self) -> list[Arrays]:
+        """Of every replica, as they are now: kernels and biases in turn."""
+        convert = keras_module().ops.convert_to_numpy
+        layers = [np.asarray(convert(layer)) for layer in self.state[0]]
+        return [[layer[replica].copy() for layer in layers] for replica in range(len(self))]
+
+    def best_weights(self) -> list[Arrays]:
+        """Of every replica, at its smallest validation loss, or as they are now where nothing was evaluated."""
+        return [now if best is None else best for best, now in zip(self.best, self.weights(), strict=True)]
+
+    def predict(self, pool: Pool, rows: Sequence[NDArray[np.integer]]) -> list[NDArray[np.float64]]:
+        """Outputs of every replica, as it is now, for its own rows; see `predict_stack`."""
+        return _evaluate(self.network, self.state[0], self.constants, pool, rows)
+
+    def record(self, replica: int, **values: float) -> None:
+        """Add one value to curves of a replica."""
+        for name, value in values.items():
+            self.curves[replica].setdefault(name, []).append(value)
+
+
+def train_stack(
+    pool: Pool,
+    members: Sequence[Member],
+    network: Network,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    *,
+    on_evaluation: Callable[[int, Stack], None] | None = None,
+) -> Stack:
+    """Train one network per member, all in one compiled step.
+
+    `on_evaluation(epoch, stack)` is called after every epoch that the schedule evaluates, with the number of epochs
+    done. Members may have samples of different sizes.
+
+    Raises:
+        ValueError: if a member has no events to learn from, or a replica's loss was not finite after any epoch.
+    """
+    if any(not len(member.train.rows) for member in members):
+        raise ValueError("A network has no events to learn from.")
+    if schedule.patience is not None and any(member.validation is None for member in members):
+        raise ValueError("Early stopping needs a validation sample for every network.")
+    stack = Stack(network, members, optimizer)
+    batches = _Batches(pool, stack.members, schedule)
+    for epoch in range(schedule.epochs):
+        losses = []
+        for number, batch in enumerate(batches.epoch(stack.active)):
+            step = _compiled_step(network, optimizer, pool.gather, batches.capacity)
+            masks = batches.dropout_masks(network, number, stack.active)
+            stack.state, loss = step(stack.state, stack.constants, pool.arrays, *batch, masks)
+            losses.append(loss)
+        _record_losses(stack, losses)
+        every = schedule.evaluate_every or (1 if schedule.patience is not None else 0)
+        if every and ((epoch + 1) % every == 0 or epoch + 1 == schedule.epochs):
+            _validate(stack, pool, epoch + 1)
+            if on_evaluation is not None:
+                on_evaluation(epoch + 1, stack)
+            if schedule.patience is not None:
+                stack.active &= epoch + 1 - stack.best_epoch < schedule.patience
+        if not stack.active.any():
+            break
+    for curves in stack.curves:
+        if not np.isfinite(curves["loss"]).any():
+            raise ValueError("The network's loss is not finite after any epoch: lower its learning_rate.")
+    return stack
+
+
+def predict_stack(
+    network: Network,
+    weights: Sequence[Arrays],
+    constants: Sequence[Sequence[NDArray[np.floating]]],
+    pool: Pool,
+    rows: Sequence[NDArray[np.integer]],
+) -> list[NDArray[np.float64]]:
+    """For every replica the outputs for its own rows: probabilities (n,) of class 1, or (n, classes).
+
+    The batches have one size whatever the number of rows, so what comes out for a row does not depend on how many
+    others come with it, but for the rounding of sums.
+    """
+    convert = keras_module().ops.convert_to_tensor
+    layers = [convert(np.stack(layer)) for layer in zip(*weights, strict=True)]
+    fixed = [convert(np.stack(one).astype(np.float32)) for one in zip(*constants, strict=True)]
+    return _evaluate(network, layers, fixed, pool, rows)
+
+
+class _Batches:
+    """The order of every epoch, as rows of the pool, labels and weights (R, B)."""
+
+    def __init__(self, pool: Pool, members: Sequence[Member], schedule: Schedule) -> None:
+        self.pool, self.members = pool, members
+        self.generators = [member.generator("order") for member in members]
+        self.dropout = [member.generator("dropout") for member in members]
+        events = [len(member.train.rows) for member in members]
+        self.shuffled = schedule.steps is not None or schedule.batch_size is not None
+        if schedule.steps is not None:
+            self.sizes = [-(-n // schedule.steps) for n in events]
+        else:
+            self.sizes = [min(schedule.batch_size or n, n) for n in events]
+        self.own_steps = [-(-n // size) for n, size in zip(events, self.sizes, strict=True)]
+        self.steps = max(self.own_steps)
+        self.capacity = 0
+        self._kept: tuple[NDArray[np.bool_], list[tuple[Any, Any, Any]]] | None = None
+
+    def epoch(self, active: NDArray[np.bool_]) -> list[tuple[Any, Any, Any]]:
+        """Batches of one epoch; those of replicas that are not active are empty."""
+        if self._kept is not None and np.array_equal(self._kept[0], active):
+            return self._kept[1]
+        shape = (len(self.members), self.steps, max(self.sizes))
+        rows = np.full(shape, len(self.pool), np.int32)
+        label, weight = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+        for replica, (member, generator) in enumerate(zip(self.members, self.generators, strict=True)):
+            part = member.train
+            order = generator.permutation(len(part.rows)) if self.shuffled else np.arange(len(part.rows))
+            if active[replica]:
+                place = (replica, *np.divmod(np.arange(len(order)), self.sizes[replica]))
+                rows[place], label[place], weight[place] = part.rows[order], part.label[order], part.weights[order]
+        # A capacity once compiled serves as long as it suffices.
+        self.capacity = max(self.capacity, self.pool.capacity(rows))
+        convert = keras_module().ops.convert_to_tensor
+        parts = [[convert(array[:, i].copy()) for i in range(self.steps)] for array in (rows, label, weight)]
+        batches: list[tuple[Any, Any, Any]] = list(zip(*parts, strict=True))
+        if not self.shuffled:
+            self._kept = (active.copy(), batches)
+        return batches
+
+    def dropout_masks(self, network: Network, step: int, active: NDArray[np.bool_]) -> list[Any]:
+        """(R, B, width) of zeros and 1 / (1 - rate), from numpy: a replica drops the same units in every stack."""
+        rate, widths = network.dropout
+        masks = [np.zeros((len(self.members), max(self.sizes), width), np.float32) for width in widths]
+        for mask in masks:
+            for replica in np.flatnonzero(active & (step < np.array(self.own_steps))):
+                size = self.sizes[replica]
+                kept = self.dropout[replica].random((size, mask.shape[-1])) >= rate
+                mask[replica, :size] = kept / (1 - rate)
+        return [keras_module().ops.convert_to_tensor(mask) for mask in masks]
+
+
+@lru_cache(maxsize=32)
+def _compiled_step(
+    network: Network, optimizer: Optimizer, gather: Callable[..., Any], capacity: int
+) -> Callable[..., Any]:
+    """state, constants, the pool's arrays, rows, labels, weights, dropout masks -> new state, summed losses (R,)."""
+    ops = keras_module().ops
+
+    def step(
+        state: Any, constants: Any, arrays: Any, rows: Any, label: Any, weight: Any, masks: Any
+    ) -> tuple[Any, Any]:
+        inputs = gather(arrays, rows, capacity)
+        # The empty event is the last of the pool's index; weights may be zero for others too, these count in the mean.
+        number = ops.sum(ops.cast(rows < arrays[-1].shape[0] - 1, "float32"), axis=1)
+
+        def loss(weights: list[Any]) -> tuple[Any, Any]:
+            each = cross_entropy(network.logits(weights, constants, inputs, masks), label) * weight
+            total = ops.sum(each, axis=1)
+            mean = total / ops.maximum(number, 1.0)
+            if optimizer.l2:
+                mean = mean + optimizer.l2 * sum(ops.sum(ops.square(w), axis=(1, 2)) for w in weights if w.ndim == 3)
+            # The replicas do not share a weight: the gradient of the sum is that of each.
+            return ops.sum(mean), total
+
+        total, gradients = with_gradients(loss, list(state[0]))
+        return _updated(optimizer, state, gradients, number > 0), total
+
+    return compiled(step)
+
+
+def _updated(optimizer: Optimizer, state: Any, gradients: Sequence[Any], active: Any) -> list[Any]:
+    """State after one step of the active replicas; each has its own number of steps."""
+    ops = keras_module().ops
+    weights, moments, steps = state
+
+    def per_replica(values: Any, like: Any) -> Any:
+        return ops.reshape(values, (-1, *(1,) * (len(like.shape) - 1)))
+
+    def chosen(new: Any, old: Any) -> Any:
+        return ops.where(per_replica(active, old), new, old)
+
+    if optimizer.kind == "sgd":
+        new = [chosen(w - optimizer.learning_rate * g, w) for w, g in zip(weights, gradients, strict=True)]
+        return [new, [], steps]
+    steps = steps + ops.cast(active, steps.dtype)
+    beta_1, beta_2 = optimizer.beta_1, optimizer.beta_2
+    done = ops.maximum(steps, 1.0)
+    rate = optimizer.learning_rate * ops.sqrt(1 - ops.power(beta_2, done)) / (1 - ops.power(beta_1, done))
+    new, first, second = [], [], []
+    for w, g, m, v in zip(weights, gradients, *moments, strict=True):
+        first.append(chosen(m + (1 - beta_1) * (g - m), m))
+        second.append(chosen(v + (1 - beta_2) * (ops.square(g) - v), v))
+        change = per_replica(rate, w) * first[-1] / (ops.sqrt(second[-1]) + optimizer.epsilon)
+        new.append(chosen(w - change, w))
+    return [new, [first, second], steps]
+
+
+@lru_cache(maxsize=32)
+def _compiled_outputs(network: Network, gather: Callable[..., Any], capacity: int) -> Callable[..., Any]:
+    def outputs(weights: Any, constants: Any, arrays: Any, rows: Any) -> Any:
+        return probabilities(network.logits(weights, constants, gather(arrays, rows, capacity), ()))
+
+    return compiled(outputs)
+
+
+def _evaluate(
+    network: Network, weights: Any, constants: Any, pool: Pool, rows: Sequence[NDArray[np.integer]]
+) -> list[NDArray[np.float64]]:
+    ops = keras_module().ops
+    longest = max((len(its) for its in rows), default=0)
+    batch = EVALUATION_BATCH
+    table = np.full((len(rows), -(-longest // batch) * batch), len(pool), np.int32)
+    for replica, its in enumerate(rows):
+        table[replica, : len(its)] = its
+    parts = table.reshape(len(rows), -1, batch)
+    capacity = pool.capacity(parts)
+    function = _compiled_outputs(network, pool.gather, capacity)
+    found = [
+        ops.convert_to_numpy(function(weights, constants, pool.arrays, ops.convert_to_tensor(parts[:, i].copy())))
+        for i in range(parts.shape[1])
+    ]
+    outputs = network.shapes[-1][0]
+    if not found:
+        return [np.empty((0,) if outputs == 1 else (0, outputs)) for _ in rows]
+    joined: NDArray[np.float64] = np.asarray(np.concatenate(found, axis=1), np.float64)
+    return [joined[replica, : len(its)] for replica, its in enumerate(rows)]
+
+
+def _record_losses(stack: Stack, losses: Sequence[Any]) -> None:
+    """Mean training loss of the epoch of every active replica, while it learned."""
+    convert = keras_module().ops.convert_to_numpy
+    total = np.stack([convert(loss) for loss in losses]).astype(np.float64).sum(axis=0)
+    for replica in np.flatnonzero(stack.active):
+        weight = stack.members[replica].train.weights.sum()
+        stack.record(int(replica), loss=float(total[replica] / weight))
+
+
+def _validate(stack: Stack, pool: Pool, epoch: int) -> None:
+    """Loss and accuracy of every replica's validation sample; keeps the weights where the loss is the smallest."""
+    parts = [member.validation for member in stack.members]
+    nothing = Part(np.empty(0, np.int64), np.empty(0, np.int64))
+    found = stack.predict(
+        pool, [(part if active and part else nothing).rows for part, active in zip(parts, stack.active, strict=True)]
+    )
+    improved = []
+    for replica, (part, outputs) in enumerate(zip(parts, found, strict=True)):
+        if part is None or not stack.active[replica]:
+            continue
+        loss, accuracy = loss_and_accuracy(outputs, part)
+        stack.record(replica, validation_loss=loss, validation_accuracy=accuracy, evaluated_epoch=epoch)
+        if loss < stack.smallest[replica]:
+            stack.smallest[replica], stack.best_epoch[replica] = loss, epoch
+            improved.append(replica)
+    if improved:
+        now = stack.weights()
+        for replica in improved:
+            stack.best[replica] = now[replica]
+
+
+def loss_and_accuracy(outputs: NDArray[np.float64], part: Part) -> tuple[float, float]:
+    """Weighted mean cross-entropy and accuracy of probabilities (n,) of class 1 or (n, classes)."""
+    classes = outputs if outputs.ndim == 2 else np.column_stack([1 - outputs, outputs])
+    # Probabilities come in single precision: 1 - p below its spacing is zero.
+    right = np.clip(classes[np.arange(len(classes)), part.label], 1e-7, None)
+    weights = part.weights
+    accuracy = np.sum(weights * (classes.argmax(axis=1) == part.label)) / weights.sum()
+    return float(np.sum(-weights * np.log(right)) / weights.sum()), float(accuracy)
