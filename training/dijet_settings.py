@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from training.parameters import BoostedTreesParameters
+from training.pfn import PFNParameters
 
 Observable = Literal["multiplicity", "mass", "ptd", "width", "tau21"]
 OBSERVABLES: tuple[Observable, ...] = ("multiplicity", "mass", "ptd", "width", "tau21")
@@ -17,16 +18,6 @@ AUTOMATIC_STACK = 25
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NetworkSettings(_Frozen):
-    """The particle flow network (arXiv:1810.05165) and its training."""
-
-    phi_sizes: tuple[int, ...] = Field((100, 100, 128), description="neurons of the layers of each particle")
-    f_sizes: tuple[int, ...] = Field((100, 100, 100), description="neurons of the layers after the sum")
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
-    batch_size: int = Field(500, ge=1, description="jets per step")
-    epochs: int = Field(10, ge=1)
 
 
 def _default_trees() -> BoostedTreesParameters:
@@ -83,7 +74,7 @@ class Settings(_Frozen):
     fraction: float = Field(1.0, gt=0, le=1, description="share of the events, chosen at random, that are drawn from")
     pool: Literal["simulation", "data"] = Field("simulation", description="which samples events are drawn from")
     classifier: Literal["pfn", "trees"] = Field("pfn", description="particle flow network, or trees on observables")
-    network: NetworkSettings = Field(default_factory=NetworkSettings, description="the particle flow network")
+    network: PFNParameters = Field(default_factory=PFNParameters, description="the particle flow network")
     trees: TreesSettings = Field(default_factory=TreesSettings, description="the trees")
     composition_trainings: int = Field(
         3, ge=0, description="classifiers of quarks against gluons, for what the flavour composition alone predicts"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from training.dijet_members import Member, unique_jets
 from training.dijet_pool import Particles
 from training.dijet_settings import Settings
 from training.sampling import Doubles
+
+if TYPE_CHECKING:
+    from training.jets import JetPool
 
 
 @dataclass(frozen=True)
@@ -59,4 +62,52 @@ def _train_trees(particles: Particles, members: Sequence[Member], settings: Sett
 
 
 def _train_networks(particles: Particles, members: Sequence[Member], settings: Settings) -> list[Trained]:
-    raise NotImplementedError
+    from training.pfn import scores, train_pfns
+    from training.stacked import Member as Replica
+    from training.stacked import Part
+
+    pool = device_pool(particles)
+    parameters = settings.network
+    replicas = [
+        Replica(
+            member.seed,
+            Part(member.train, member.train_labels),
+            Part(member.validation, member.validation_labels) if len(member.validation) else None,
+        )
+        for member in members
+    ]
+    at_once = _replicas_at_once(pool, members, settings)
+    result = []
+    for start in range(0, len(members), at_once):
+        trained = train_pfns(pool, replicas[start : start + at_once], parameters)
+        found = scores(trained, pool, [member.test for member in members[start : start + at_once]])
+        result += [Trained(s, one.curves or {}) for s, one in zip(found, trained, strict=True)]
+    return result
+
+
+def _replicas_at_once(pool: JetPool, members: Sequence[Member], settings: Settings) -> int:
+    """How many networks fit into the memory of the device; which they are trained with does not change them."""
+    from training.stack_size import free_memory, replicas_per_stack
+
+    batch = settings.network.batch_size
+    whole = [member.train[: len(member.train) // batch * batch].reshape(-1, batch) for member in members]
+    # Batches are drawn anew in every epoch: a tenth more than these have is more than any is likely to.
+    batches = [rows if len(rows) else one.train[None] for rows, one in zip(whole, members, strict=True)]
+    slots = [pool.slots(pool.capacity(rows)) for rows in batches]
+    return replicas_per_stack(
+        settings.network.network(), batch, int(1.1 * max(slots)), free=free_memory(), most=len(members)
+    )
+
+
+_device: list[tuple[Particles, JetPool]] = []
+
+
+def device_pool(particles: Particles) -> JetPool:
+    """The preprocessed jets on the device; a process keeps the last ones for the tasks that follow."""
+    from training.jets import JetPool, preprocess
+
+    if not _device or _device[0][0] is not particles:
+        _device.clear()
+        jets = preprocess(particles.pt, particles.y, particles.phi, particles.pid, particles.offsets)
+        _device.append((particles, JetPool(jets)))
+    return _device[0][1]
