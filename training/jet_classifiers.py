@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from training.jets import JetPool
 
 
+#: Memory of a particle in the pool on the device, with the places that stay empty in its rows [bytes].
+POOL_BYTES = 32
+
+
 @dataclass(frozen=True)
 class Trained:
     """Scores of a member's test jets, larger for label 1, and what was recorded after each epoch."""
@@ -76,7 +80,7 @@ def _train_networks(particles: Particles, members: Sequence[Member], settings: S
         )
         for member in members
     ]
-    at_once = _replicas_at_once(pool, members, settings)
+    at_once = _replicas_at_once(pool, len(particles.pt), members, settings)
     result = []
     for start in range(0, len(members), at_once):
         trained = train_pfns(pool, replicas[start : start + at_once], parameters)
@@ -85,8 +89,8 @@ def _train_networks(particles: Particles, members: Sequence[Member], settings: S
     return result
 
 
-def _replicas_at_once(pool: JetPool, members: Sequence[Member], settings: Settings) -> int:
-    """How many networks fit into the memory of the device; which they are trained with does not change them."""
+def _replicas_at_once(pool: JetPool, particles: int, members: Sequence[Member], settings: Settings) -> int:
+    """How many networks fit into the memory of the device beside the pool; which they are trained with does not change them."""
     from training.stack_size import free_memory, replicas_per_stack
 
     batch = settings.network.batch_size
@@ -95,7 +99,12 @@ def _replicas_at_once(pool: JetPool, members: Sequence[Member], settings: Settin
     batches = [rows if len(rows) else one.train[None] for rows, one in zip(whole, members, strict=True)]
     slots = [pool.slots(pool.capacity(rows)) for rows in batches]
     return replicas_per_stack(
-        settings.network.network(), batch, int(1.1 * max(slots)), free=free_memory(), most=len(members)
+        settings.network.network(),
+        batch,
+        int(1.1 * max(slots)),
+        free=free_memory(),
+        pool=POOL_BYTES * particles,
+        most=len(members),
     )
 
 
