@@ -90,7 +90,7 @@ def _train_networks(particles: Particles, members: Sequence[Member], settings: S
 
 
 def _replicas_at_once(pool: JetPool, particles: int, members: Sequence[Member], settings: Settings) -> int:
-    """How many networks fit into the memory of the device beside the pool; which they are trained with does not change them."""
+    """How many networks fit beside the pool; which ones are trained together does not change them."""
     from training.stack_size import free_memory, replicas_per_stack
 
     batch = settings.network.batch_size
