@@ -24,6 +24,8 @@ from analysis.skim_files import skim_paths
 
 STAGE = "train"
 STAGED = ".staged"
+#: Roles without whose events most trainings are impossible.
+ROLES = ("signal", "background")
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,16 @@ def task_fingerprint(job: TrainingJob, task: Any, skim: str) -> str:
 
 
 def roles_without_events(run: Run) -> list[str]:
-    """The roles that training needs but that have no processed entries."""
+    """The roles that training needs but that have no processed entries.
+
+    Signal and background, unless the training module has a function `roles(settings)` that says otherwise.
+    """
     samples = run.manifest.content["samples"].values()
+    roles = getattr(run.configuration.module("training"), "roles", None)
+    needed = ROLES if roles is None else roles(run.configuration.settings("training"))
     return [
         role
-        for role in ("signal", "background")
+        for role in needed
         if not any(one["role"] == role and one["scale"] is not None and one["processed"] for one in samples)
     ]
 

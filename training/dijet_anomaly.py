@@ -16,7 +16,7 @@ from training.dijet_settings import AUTOMATIC_STACK, Settings
 if TYPE_CHECKING:
     from training.samples import Sample
 
-__all__ = ["Settings", "TrainingTask", "check", "run", "tasks"]
+__all__ = ["Settings", "TrainingTask", "check", "roles", "run", "tasks"]
 
 COMPOSITION = "composition"
 
@@ -85,6 +85,11 @@ def _own_settings(settings: Settings, size: int, signal: int) -> Settings:
     else:
         fixed["trees"] = type(settings.trees)()
     return settings.model_copy(update=fixed)
+
+
+def roles(settings: Settings) -> tuple[str, ...]:
+    """The roles whose events the training cannot do without: it looks for differences within one kind of events."""
+    return ("data",) if settings.pool == "data" else ("background",)
 
 
 def check(settings: Settings, samples: Sequence[Sample], *, seed: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from support.dijet_skims import EDGES, make_events, write_events
 
-from training.dijet_anomaly import Settings, check, run, tasks
+from training.dijet_anomaly import Settings, check, roles, run, tasks
 from training.dijet_evaluation import area, cached_pool
 from training.dijet_members import Key, Samples, jet_flavour, keys
 from training.samples import Sample
@@ -87,6 +87,11 @@ def test_results_do_not_depend_on_how_trainings_are_divided_into_tasks(tmp_path:
     assert len(one) == 3 * 2 + 2 * 3 * 2 + 1
     other = _members(tmp_path / "other", settings(), sample, seed=6)
     assert all(other[key]["auc"] != one[key]["auc"] for key in one)
+
+
+def test_the_training_needs_events_of_its_pool() -> None:
+    assert roles(settings()) == ("background",)
+    assert roles(settings(pool="data", injection=None)) == ("data",)
 
 
 def test_signal_does_not_touch_other_pairs() -> None:
