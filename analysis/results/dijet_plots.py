@@ -150,14 +150,17 @@ def draw_null(pairs: Sequence[str], groups: Mapping[str, Array], label: PlotLabe
     pad = 0.1 * max(high - low, 1e-3)
     most = max((int(np.isfinite(values).sum(axis=0).max()) for values in groups.values()), default=1)
     edges = np.linspace(low - pad, high + pad, int(np.clip(2 * np.sqrt(most), 6, 20)) + 1)
+    histograms = {
+        title: [np.histogram(one[np.isfinite(one)], edges)[0] for one in values.T] for title, values in groups.items()
+    }
+    highest = max(1, *(int(counts.max()) for of_pair in histograms.values() for counts in of_pair))
     for pair, axes in enumerate(panels):
         if pair >= len(pairs):
             axes.set_visible(False)
             continue
         axes.axvline(0.5, color="0.4", linewidth=0.9, linestyle="--")
-        for index, (title, values) in enumerate(groups.items()):
-            of_pair = values[:, pair][np.isfinite(values[:, pair])]
-            counts = np.histogram(of_pair, edges)[0].astype(np.float64)
+        for index, (title, of_pair) in enumerate(histograms.items()):
+            counts = of_pair[pair]
             look = {"color": COLOURS[index % 7], "linestyle": DASHES[index % len(DASHES)]}
             axes.stairs(counts, edges, label=title, **look)
             if index == 0:
@@ -166,8 +169,7 @@ def draw_null(pairs: Sequence[str], groups: Mapping[str, Array], label: PlotLabe
         axes.tick_params(axis="y", which="minor", left=False, right=False)
         axes.set_title(f"{pairs[pair]} GeV", fontsize=9.5)
         axes.set_xlim(edges[0] - pad, edges[-1] + pad)
-        axes.set_ylim(0, None)
-        axes.margins(y=0.08)
+        axes.set_ylim(0, 1.08 * highest)
         if pair + columns >= len(pairs):
             axes.set_xlabel("AUC")
             axes.tick_params(axis="x", labelbottom=True)
