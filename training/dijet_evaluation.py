@@ -41,21 +41,24 @@ def evaluate_task(task: TrainingTask, samples: Sequence[Sample], directory: Path
         "pool": _pool_facts(pool, settings),
     }
     if task.kind == "composition":
-        result["members"] = _composition(task, drawn, threads)
+        result["members"] = _composition(task, drawn, directory, threads)
     else:
-        result |= _pairs(task, drawn, threads)
+        result |= _pairs(task, drawn, directory, threads)
     result |= {"seconds": time.perf_counter() - started, "versions": package_versions()}
     write_json(directory / "result.json", result)
     return result
 
 
-def _pairs(task: TrainingTask, drawn: Samples, threads: int) -> dict[str, Any]:
+def _pairs(task: TrainingTask, drawn: Samples, directory: Path, threads: int) -> dict[str, Any]:
     settings, pool = task.settings, drawn.pool
     wanted = _numbered(settings, task)
     reasons = {key: drawn.left_out(key.size, key.sample, key.pair) for key in wanted}
     trained = [key for key in wanted if reasons[key] is None]
     members = [drawn.member(key) for key in trained]
     outcomes = _train(pool, members, settings, threads)
+    if settings.keep_models:
+        for key, one in zip(trained, outcomes, strict=True):
+            one.save(directory / f"sample{key.sample}_pair{key.pair}")
     flavour = jet_flavour(pool)
     injection = settings.injection
     share = shared_fraction(len(pool), drawn.weights, size=task.size, disjoint=settings.disjoint)
@@ -79,9 +82,12 @@ def _numbered(settings: Settings, task: TrainingTask) -> list[Key]:
     return keys(enough, task.size, task.signal)[task.first : task.stop]
 
 
-def _composition(task: TrainingTask, drawn: Samples, threads: int) -> list[dict[str, Any]]:
+def _composition(task: TrainingTask, drawn: Samples, directory: Path, threads: int) -> list[dict[str, Any]]:
     members = [drawn.composition_member(repeat) for repeat in range(task.first, task.stop)]
     outcomes = _train(drawn.pool, members, task.settings, threads)
+    if task.settings.keep_models:
+        for repeat, one in enumerate(outcomes, start=task.first):
+            one.save(directory / f"gluon_quark{repeat}")
     flavour = jet_flavour(drawn.pool)
     return [_facts(member, one, flavour) for member, one in zip(members, outcomes, strict=True)]
 

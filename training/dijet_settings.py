@@ -81,6 +81,7 @@ class Settings(_Frozen):
     )
     injection: Injection | None = Field(None, description="signal that is put into one bin; none if null")
     stack: int | Literal["auto"] = Field("auto", description="trainings of one task")
+    keep_models: bool = Field(False, description="write every classifier, too: pfn.keras or trees.skops, about 1 MB")
     threads: int | None = Field(None, ge=1, description="threads of a task; all cores the process may use if null")
 
     @field_validator("sample_sizes")

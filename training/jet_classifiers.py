@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from training.dijet_members import Member, unique_jets
 from training.dijet_pool import Particles
 from training.dijet_settings import Settings
+from training.files import write_atomically, write_json
 from training.sampling import Doubles
 
 if TYPE_CHECKING:
@@ -23,9 +26,13 @@ POOL_BYTES = 32
 
 @dataclass(frozen=True)
 class Trained:
-    """Scores of a member's test jets, larger for label 1, and what was recorded after each epoch."""
+    """Scores of a member's test jets, larger for label 1, and what was recorded after each epoch.
+
+    `save` writes the classifier into a directory, with what its input is.
+    """
 
     scores: Doubles
+    save: Callable[[Path], None]
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
@@ -58,11 +65,21 @@ def _train_trees(particles: Particles, members: Sequence[Member], settings: Sett
         with threadpool_limits(1):
             model = HistGradientBoostingClassifier(random_state=state, **parameters)
             model.fit(rows(member.train), member.train_labels)
-            return Trained(np.asarray(model.predict_proba(rows(member.test))[:, 1], np.float64))
+            found = np.asarray(model.predict_proba(rows(member.test))[:, 1], np.float64)
+            return Trained(found, partial(_save_trees, model, settings.trees.observables))
 
     # Fits in parallel, each in one thread, as for the classifiers of other analyses.
     jobs = (joblib.delayed(fit)(member) for member in members)
     return list(joblib.Parallel(n_jobs=max(1, min(threads, len(members))), prefer="threads")(jobs))
+
+
+def _save_trees(model: Any, features: Sequence[str], directory: Path) -> None:
+    """`trees.skops` and `trees.json`, which has the ordered observables."""
+    import skops.io
+
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / "trees.skops", lambda path: skops.io.dump(model, path))
+    write_json(directory / "trees.json", {"features": list(features)})
 
 
 def _train_networks(particles: Particles, members: Sequence[Member], settings: Settings) -> list[Trained]:
@@ -85,7 +102,7 @@ def _train_networks(particles: Particles, members: Sequence[Member], settings: S
     for start in range(0, len(members), at_once):
         trained = train_pfns(pool, replicas[start : start + at_once], parameters)
         found = scores(trained, pool, [member.test for member in members[start : start + at_once]])
-        result += [Trained(s, one.curves or {}) for s, one in zip(found, trained, strict=True)]
+        result += [Trained(s, one.save, one.curves or {}) for s, one in zip(found, trained, strict=True)]
     return result
 
 

@@ -12,6 +12,7 @@ from support.dijet_skims import EDGES, make_events, write_events
 from training.dijet_anomaly import Settings, check, roles, run, tasks
 from training.dijet_evaluation import area, cached_pool
 from training.dijet_members import Key, Samples, jet_flavour, keys
+from training.jet_observables import observables
 from training.samples import Sample
 
 OBSERVABLES = ["multiplicity", "mass", "ptd", "width"]
@@ -157,6 +158,24 @@ def test_quarks_and_gluons_are_told_apart(tmp_path: Path, sample: Sample, drawn:
     flavour = jet_flavour(drawn.pool)
     assert composition.train_labels.tolist() == flavour[composition.train].tolist()
     assert not set((composition.train // 2).tolist()) & set((composition.test // 2).tolist())
+
+
+def test_classifiers_are_kept_where_asked_for(tmp_path: Path, sample: Sample, drawn: Samples) -> None:
+    import skops.io
+
+    some = settings(keep_models=True, samples=1, injection=None)
+    for task in tasks(some, seed=5):
+        run(task, [sample], str(tmp_path))
+    kept = sorted(path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("trees.skops"))
+    assert kept == ["composition/gluon_quark0", "null_1500_000/sample0_pair0", "null_1500_000/sample0_pair1"]
+    path = tmp_path / "null_1500_000" / "sample0_pair1"
+    assert json.loads((path / "trees.json").read_text())["features"] == OBSERVABLES
+    model = skops.io.load(path / "trees.skops", trusted=skops.io.get_untrusted_types(file=path / "trees.skops"))
+    member = drawn.member(Key(1500, 0, 1))
+    assert drawn.pool.particles is not None
+    scores = model.predict_proba(observables(drawn.pool.particles, member.test, OBSERVABLES))[:, 1]
+    result = json.loads((tmp_path / "null_1500_000" / "result.json").read_text())
+    assert area(member.test_labels, scores) == pytest.approx(result["members"][1]["auc"])
 
 
 def test_jets_without_a_known_parton_have_no_flavour(drawn: Samples) -> None:

@@ -1,5 +1,6 @@
 """Networks and trees of one task: each as if it were alone, and both tell quarks from gluons."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,18 @@ def test_gluons_are_told_from_quarks_and_a_stack_does_not_matter(
     if classifier == "pfn":
         assert all(len(one.history["loss"]) == 6 for one in together)
         assert all(one.history["loss"][-1] < one.history["loss"][0] for one in together)
+
+
+@pytest.mark.slow
+def test_kept_networks_give_the_scores_again(drawn: Samples, tmp_path: Path) -> None:
+    from training.pfn import load_pfn
+
+    some = Settings.model_validate(SMALL | {"classifier": "pfn"})
+    member = drawn.composition_member(0)
+    trained = train_members(_particles(drawn), [member], some, threads=1)[0]
+    trained.save(tmp_path / "one")
+    again = load_pfn(tmp_path / "one").score(device_pool(_particles(drawn)), member.test)
+    np.testing.assert_allclose(again, trained.scores, atol=1e-5)
 
 
 def test_the_jets_are_sent_to_the_device_once(drawn: Samples) -> None:
