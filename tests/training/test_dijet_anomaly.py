@@ -198,11 +198,30 @@ def test_a_pair_that_lacks_events_is_left_out_and_counted(tmp_path: Path, sample
     assert {(one["lack"]["of"], one["lack"]["needed"]) for one in result["left_out"]} == {("events in bin 2", limit)}
 
 
-def test_a_sample_with_signal_enters_the_pairs_it_enters_without(sample: Sample) -> None:
-    pool = cached_pool([sample], settings(), 5)
-    counts = [np.bincount(pool.bins[Samples(pool, settings(), 5).null(1500, k)], minlength=3)[1] for k in range(3)]
-    samples = Samples(pool, settings(min_events=int(max(counts)) + 1), 5)
-    assert all(samples.left_out(1500, k, 0) is not None for k in range(3))
+def test_a_sample_with_signal_enters_the_pairs_it_enters_without(
+    tmp_path: Path, sample: Sample, drawn: Samples
+) -> None:
+    """With signal bin 2 has enough events, without it has not: then no pair of it is trained with signal either."""
+    most = max(int(np.count_nonzero(drawn.pool.bins[drawn.null(1500, k)] == 1)) for k in range(3))
+    some = settings(min_events=most + 1)
+    with_signal = drawn.events(1500, 0, 30)
+    assert np.count_nonzero(drawn.pool.bins[with_signal] == 1) <= most + 30
+    for signal in (0, 30):
+        task = next(task for task in tasks(some, seed=5) if (task.kind, task.signal) == ("pairs", signal))
+        result = run(task, [sample], str(tmp_path))
+        assert result["members"] == []
+        assert len(result["left_out"]) == 6
+
+
+def test_replacing_signal_leaves_as_many_events(sample: Sample, drawn: Samples) -> None:
+    some = settings(injection={"bin": 2, "sizes": [10, 30], "mode": "replace"})
+    samples = Samples(drawn.pool, some, 5)
+    null, with_signal = samples.events(1500, 0, 0), samples.events(1500, 0, 30)
+    bins = drawn.pool.bins
+    assert np.bincount(bins[null]).tolist() == np.bincount(bins[with_signal]).tolist()
+    assert len(np.setdiff1d(with_signal, null)) == len(np.setdiff1d(null, with_signal)) == 30
+    gone = np.setdiff1d(null, samples.events(1500, 0, 10))
+    assert set(gone.tolist()) < set(np.setdiff1d(null, with_signal).tolist())
 
 
 @pytest.mark.parametrize(
