@@ -63,7 +63,7 @@ def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
                 stop = min(first + stack, number)
                 result.append(TrainingTask(f"{name}_{part:03d}", "pairs", own, seed, size, signal, first, stop))
     if settings.composition_trainings and settings.pool == "simulation":
-        own = _own_settings(settings, settings.sample_sizes[0], 0)
+        own = _own_settings(settings, 1, 0)  # on the whole pool
         result.append(TrainingTask(COMPOSITION, "composition", own, seed, 0, 0, 0, settings.composition_trainings))
     return result
 

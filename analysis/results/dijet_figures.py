@@ -26,6 +26,7 @@ from analysis.results.quantities import Quantity, Results, format_number
 Array = NDArray[np.float64]
 UNKNOWN = "fewer than two samples"
 BEYOND = "not reached with "
+NO_FLAVOUR = "no jets of known flavour"
 FLOOR = "the smallest value that so few samples can give"
 
 
@@ -89,7 +90,7 @@ def pair_figures(training: DijetTraining, ensemble: Ensemble, pair: int, results
         ),
         independent_deviation=add("deviation_independent", independent, _times(independent, relative), whole),
         test_error=_mean(results, f"{prefix}.test_error", test),
-        composition=_mean(results, f"{prefix}.composition_score", ensemble.composition[:, pair]),
+        composition=_mean(results, f"{prefix}.composition_score", ensemble.composition[:, pair], NO_FLAVOUR),
         tagger=results.add(f"{prefix}.composition_tagger", tagger_composition(training, ensemble, pair)),
     )
 
@@ -226,16 +227,16 @@ def bin_figures(training: DijetTraining, unit: str, results: Results) -> list[li
 
 def _share(value: float | None, of: int) -> Quantity:
     if value is None or not of:
-        return Quantity(None, None, "1", ("no jets of known flavour",))
+        return Quantity(None, None, "1", (NO_FLAVOUR,))
     return Quantity(value, math.sqrt(value * (1 - value) / of), "1")
 
 
-def _mean(results: Results, name: str, values: Array) -> Quantity:
+def _mean(results: Results, name: str, values: Array, reason: str = UNKNOWN) -> Quantity:
     found = spread(values, 0.0)
     if found is not None:
         return results.add(name, Quantity(found.mean, found.mean_error, "1"))
     there = values[np.isfinite(values)]
-    return results.add(name, number(float(there.mean()) if len(there) else math.nan, None, UNKNOWN))
+    return results.add(name, number(float(there.mean()) if len(there) else math.nan, None, reason))
 
 
 def _times(value: float | None, factor: float) -> float | None:
