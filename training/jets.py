@@ -155,11 +155,12 @@ class JetPool:
         # One row more, which is empty and fills a batch up, and one jet more, without rows.
         self._table = np.zeros((first[-1] + 1, width, jets.particles.shape[1]), np.float32)
         self._table.reshape(-1, jets.particles.shape[1])[slot] = jets.particles
-        self._filled = np.zeros(first[-1] + 1, np.int32)
+        # Unsigned: TensorFlow keeps signed 32-bit integers off the GPU, and would send them there in every step.
+        self._filled = np.zeros(first[-1] + 1, np.uint32)
         within = np.arange(first[-1]) - np.repeat(first[:-1], rows)
         self._filled[:-1] = np.minimum(np.repeat(counts, rows) - within * width, width)
-        self._first = first.astype(np.int32)
-        self._rows = np.append(rows, 0).astype(np.int32)
+        self._first = first.astype(np.uint32)
+        self._rows = np.append(rows, 0).astype(np.uint32)
 
     def __len__(self) -> int:
         return len(self._rows) - 1
@@ -184,17 +185,21 @@ class JetPool:
         ops = keras_module().ops
         table, filled, first, of_jet = arrays
         jets = int(rows.shape[1])
-        number = ops.take(of_jet, rows, axis=0)
+
+        def numbers(of: Any, where: Any) -> Any:
+            return ops.cast(ops.take(of, where, axis=0), "int32")
+
+        number = numbers(of_jet, rows)
         end = ops.cumsum(number, axis=1)
         position = ops.arange(capacity, dtype="int32")
         # How many jets end before a position: the jet it belongs to, B after the last.
         jet = ops.sum(ops.cast(end[:, :, None] <= position[None, None, :], "int32"), axis=1)
-        shift = ops.take(first, rows, axis=0) - end + number
+        shift = numbers(first, rows) - end + number
         source = ops.take_along_axis(shift, ops.minimum(jet, jets - 1), axis=1) + position[None, :]
         source = ops.where(jet < jets, source, filled.shape[0] - 1)
         width = table.shape[1]
         slot = ops.arange(width, dtype="int32")[None, :, None]
-        present = ops.cast(slot < ops.take(filled, source, axis=0)[:, None, :], table.dtype)
+        present = ops.cast(slot < numbers(filled, source)[:, None, :], table.dtype)
         particles = ops.transpose(ops.take(table, source, axis=0), (0, 2, 1, 3))
         return particles, present, jet, jets
 

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from training.backend import keras_module
 from training.networks import Arrays, DenseNetwork
-from training.stacked import FeaturePool, Member, Optimizer, Part, Schedule, Stack, loss_and_accuracy, train_stack
+from training.stacked import (
+    FeaturePool,
+    Member,
+    Optimizer,
+    Part,
+    Schedule,
+    Stack,
+    forget_compiled,
+    loss_and_accuracy,
+    train_stack,
+)
 from training.weights import training_weights
 
 if TYPE_CHECKING:
@@ -32,7 +42,8 @@ def make_deterministic(seed: int) -> None:
 
 
 def release_memory() -> None:
-    """Drop the state that Keras keeps between models, when all of a task are saved."""
+    """Drop compiled steps and the state that Keras keeps between models, when all of a task are saved."""
+    forget_compiled()
     keras_module().backend.clear_session()
 
 

@@ -151,8 +151,8 @@ def predict(directory: Path, jets: Jets) -> NDArray[np.float64]:
 def keras_model(parameters: PFNParameters) -> Any:
     """An untrained Keras model of standard layers, for files and for users of Keras.
 
-    It takes particles (P, 4), the number of the jet of each (P,), and the number of jets: `model(particles, jet, jets=n)`
-    gives (n, 2) probabilities.
+    It takes particles (P, 4), the number of the jet of each (P,), and how many jets there are:
+    `model(particles, jet, jets=n)` gives (n, 2) probabilities.
     """
     model = _model_class()(parameters.phi_units, parameters.f_units, parameters.activation, parameters.initializer)
     model.build()

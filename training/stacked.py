@@ -349,6 +349,12 @@ def _compiled_outputs(network: Network, gather: Callable[..., Any], capacity: in
     return compiled(outputs)
 
 
+def forget_compiled() -> None:
+    """Drop the compiled steps, which a process otherwise keeps for later stacks of the same network."""
+    _compiled_step.cache_clear()
+    _compiled_outputs.cache_clear()
+
+
 def _evaluate(
     network: Network, weights: Any, constants: Any, pool: Pool, rows: Sequence[NDArray[np.integer]]
 ) -> list[NDArray[np.float64]]:

@@ -161,7 +161,7 @@ def test_as_many_replicas_as_the_memory_holds() -> None:
     each = bytes_per_replica(network, 500, slots)
     activations = slots * (9 + 328) + 500 * (128 + 300 + 2)
     parameters = 500 + 10100 + 12928 + 12900 + 10100 + 10100 + 202
-    assert each == 4 * (2 * activations + 7 * parameters)
+    assert each == 4 * (3 * activations + 7 * parameters)
     assert replicas_per_stack(network, 500, slots, free=int(10.5 * each / 0.8)) == 10
     assert replicas_per_stack(network, 500, slots, free=int(10.5 * each / 0.8), pool=3 * each) == 7
     assert replicas_per_stack(network, 500, slots, free=10**15, most=64) == 64
