@@ -24,6 +24,8 @@ from analysis.skim_files import skim_paths
 
 STAGE = "train"
 STAGED = ".staged"
+#: Roles without whose events most trainings are impossible.
+ROLES = ("signal", "background")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def train(run: Run) -> bool:
     except ValueError as error:
         raise UserError(f"the block 'training' of the configuration: {error}") from error
     job = TrainingJob(module.__name__, training_samples(run), str((run.directory / "models").resolve()))
+    _check(module, run, job)
     with run.manifest.stage(STAGE) as facts:
         failures, done = _train(run, job, tasks)
         facts.update(tasks=len(tasks), done_now=done, failed=len(failures))
@@ -79,6 +82,17 @@ def _train(run: Run, job: TrainingJob, tasks: Sequence[Any]) -> tuple[list[Failu
     shutil.rmtree(Path(job.directory) / STAGED, ignore_errors=True)
     failed = ledger.rows(STAGE, "failed")
     return [Failure(STAGE, e.key, e.path, None, None, str(e.error), e.attempts, e.worker, e.host) for e in failed], done
+
+
+def _check(module: Any, run: Run, job: TrainingJob) -> None:
+    """What the module can say against training with this skim, before any task runs."""
+    check = getattr(module, "check", None)
+    if check is None:
+        return
+    try:
+        check(run.configuration.settings("training"), job.samples, seed=run.configuration.seed)
+    except ValueError as error:
+        raise UserError(f"the skim in {run.directory} does not suit the block 'training': {error}") from error
 
 
 def train_task(job: TrainingJob, task: Any, attempt: int) -> str:  # noqa: ARG001  (seeds are the task's)
@@ -122,11 +136,16 @@ def task_fingerprint(job: TrainingJob, task: Any, skim: str) -> str:
 
 
 def roles_without_events(run: Run) -> list[str]:
-    """The roles that training needs but that have no processed entries."""
+    """The roles that training needs but that have no processed entries.
+
+    Signal and background, unless the training module has a function `roles(settings)` that says otherwise.
+    """
     samples = run.manifest.content["samples"].values()
+    roles = getattr(run.configuration.module("training"), "roles", None)
+    needed = ROLES if roles is None else roles(run.configuration.settings("training"))
     return [
         role
-        for role in ("signal", "background")
+        for role in needed
         if not any(one["role"] == role and one["scale"] is not None and one["processed"] for one in samples)
     ]
 

@@ -1,0 +1,318 @@
+"""Tasks of dijet_anomaly and what they train: the same however they are divided, nothing shared between subsets."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from support.dijet_skims import EDGES, make_events, write_events
+
+from training.dijet_anomaly import Settings, check, roles, run, tasks
+from training.dijet_evaluation import area, cached_pool
+from training.dijet_members import Key, Samples, jet_flavour, keys
+from training.jet_observables import observables
+from training.samples import Sample
+
+OBSERVABLES = ["multiplicity", "mass", "ptd", "width"]
+SMALL: dict[str, Any] = {
+    "sample_sizes": [1500], "samples": 3, "bin_edges": [660, 760, 860, 1160], "min_events": 100, "train_jets": 300,
+    "test_jets": 200, "validation_jets": 20, "classifier": "trees", "composition_trainings": 1,
+    "trees": {"observables": OBSERVABLES, "parameters": {"max_iter": 5, "max_leaf_nodes": 4}},
+    "injection": {"bin": 2, "sizes": [10, 30]},
+}  # fmt: skip
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings.model_validate(SMALL | changes)
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    columns = make_events(np.random.default_rng(1), 4000, gluons=(0.45, 0.4))
+    return write_events(tmp_path_factory.mktemp("skim"), "QCD", columns)
+
+
+@pytest.fixture(scope="module")
+def drawn(sample: Sample) -> Samples:
+    return Samples(cached_pool([sample], settings(), 5), settings(), 5)
+
+
+def _members(directory: Path, some: Settings, sample: Sample, seed: int = 5) -> dict[Any, Any]:
+    """All members of all tasks, without the time they took."""
+    found = {}
+    for task in tasks(some, seed=seed):
+        result = run(task, [sample], str(directory))
+        assert json.loads((directory / task.name / "result.json").read_text()) == result
+        for number, member in enumerate(result["members"]):
+            numbers = [member[name] for name in ("size", "sample", "pair", "signal") if name in member]
+            found[(result["task"], *(numbers or [number]))] = member
+    return found
+
+
+def test_every_training_is_in_one_task() -> None:
+    some = settings(stack=4, sample_sizes=[1500, 1000])
+    found = tasks(some, seed=5)
+    assert len({task.name for task in found}) == len(found)
+    for size in (1000, 1500):
+        for signal, number in ((0, 6), (10, 6), (30, 6)):
+            of_kind = [t for t in found if (t.kind, t.size, t.signal) == ("pairs", size, signal)]
+            assert [i for t in of_kind for i in range(t.first, t.stop)] == list(range(number))
+            assert len(keys(some, size, signal)) == number
+    assert [task.name for task in found if task.kind == "composition"] == ["composition"]
+
+
+def test_the_source_s_work_is_600_trainings() -> None:
+    found = tasks(Settings(composition_trainings=0), seed=1)
+    assert sum(task.stop - task.first for task in found) == 600
+    assert max(task.stop - task.first for task in found) <= 25
+
+
+def test_more_samples_or_signals_leave_finished_tasks_as_they_are() -> None:
+    before = {task.name: task for task in tasks(settings(stack=2), seed=5)}
+    more = settings(stack=2, samples=9, sample_sizes=[1500, 1200], injection={"bin": 2, "sizes": [10, 20, 30]})
+    after = {task.name: task for task in tasks(more, seed=5)}
+    assert before.items() <= after.items()
+    other = {task.name: task for task in tasks(settings(stack=2, train_jets=302), seed=5)}
+    assert not before.items() & other.items()
+    elsewhere = {task.name: task for task in tasks(settings(stack=2, injection={"bin": 1, "sizes": [10, 30]}), seed=5)}
+    assert before["null_1500_000"] == elsewhere["null_1500_000"]
+    assert before["signal_10_in_1500_000"] != elsewhere["signal_10_in_1500_000"]
+
+
+def test_results_do_not_depend_on_how_trainings_are_divided_into_tasks(tmp_path: Path, sample: Sample) -> None:
+    one = _members(tmp_path / "one", settings(), sample)
+    many = _members(tmp_path / "many", settings(stack=1, threads=1), sample)
+    assert one == many
+    assert len(one) == 3 * 2 + 2 * 3 * 2 + 1
+    other = _members(tmp_path / "other", settings(), sample, seed=6)
+    assert all(other[key]["auc"] != one[key]["auc"] for key in one)
+
+
+def test_the_training_needs_events_of_its_pool() -> None:
+    assert roles(settings()) == ("background",)
+    assert roles(settings(pool="data", injection=None)) == ("data",)
+
+
+def test_signal_does_not_touch_other_pairs() -> None:
+    assert settings(injection={"bin": 1, "sizes": [5]}).touched_pairs == (0,)
+    assert settings(injection={"bin": 2, "sizes": [5]}).touched_pairs == (0, 1)
+    assert settings(injection={"bin": 3, "sizes": [5]}).touched_pairs == (1,)
+    assert Settings(injection={"bin": 4, "sizes": [5]}).touched_pairs == (2, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("signal", [0, 30])
+def test_no_event_is_in_two_subsets_and_labels_are_the_bins(drawn: Samples, signal: int) -> None:
+    member = drawn.member(Key(1500, 1, 0, signal))
+    events = [set((member.jets(subset) // 2).tolist()) for subset in ("train", "validation", "test")]
+    assert not events[0] & events[1]
+    assert not events[0] & events[2]
+    assert not events[1] & events[2]
+    assert (len(member.train), len(member.test)) == (300, 200)
+    mass = drawn.pool.mass
+    for subset in ("train", "validation", "test"):
+        of_jets = mass[member.jets(subset) // 2]
+        assert member.labels(subset).tolist() == [int(m >= 760) for m in of_jets]
+        assert of_jets.min() >= 660
+        assert of_jets.max() < 860
+    in_sample = drawn.events(1500, 1, signal)
+    wanted = [i for i in in_sample.tolist() if 660 <= mass[i] < 860]
+    assert sorted(set.union(*events)) == wanted
+
+
+def test_injected_events_are_new_gluons_of_the_bin(drawn: Samples) -> None:
+    null, with_signal = drawn.events(1500, 2, 0), drawn.events(1500, 2, 30)
+    added = np.setdiff1d(with_signal, null)
+    assert len(added) == 30
+    assert len(with_signal) == 1530
+    assert (drawn.pool.partons[added] == 21).all()
+    assert ((drawn.pool.mass[added] >= 760) & (drawn.pool.mass[added] < 860)).all()
+
+
+def test_the_recorded_numbers_are_those_of_the_sample(tmp_path: Path, sample: Sample, drawn: Samples) -> None:
+    task = next(task for task in tasks(settings(), seed=5) if task.signal == 30)
+    result = run(task, [sample], str(tmp_path))
+    for member in result["members"]:
+        events = drawn.events(1500, member["sample"], 30)
+        for offset, facts in enumerate(member["bins"]):
+            low, high = settings().bin_edges[member["pair"] + offset : member["pair"] + offset + 2]
+            chosen = [i for i in events.tolist() if low <= drawn.pool.mass[i] < high]
+            partons = drawn.pool.partons[chosen]
+            assert facts["events"] == len(chosen)
+            assert facts["gluons"] == pytest.approx(float(np.mean(partons == 21)))
+            assert facts["all_gluon"] == pytest.approx(float(np.mean((partons == 21).all(axis=1))))
+            assert facts["no_gluon"] + facts["mixed"] + facts["all_gluon"] == pytest.approx(1.0)
+        assert sum(member["jets"]["train"]) == 300
+        assert sum(member["jets"]["test"]) == 200
+    assert result["shared_fraction"] == 1500 / len(drawn.pool)
+    assert [facts["low"] for facts in result["pool"]["bins"]] == [660, 760, 860]
+
+
+def test_quarks_and_gluons_are_told_apart(tmp_path: Path, sample: Sample, drawn: Samples) -> None:
+    task = next(task for task in tasks(settings(), seed=5) if task.kind == "composition")
+    result = run(task, [sample], str(tmp_path))
+    member = result["members"][0]
+    assert member["auc"] == member["auc_gluon_quark"] > 0.9
+    composition = drawn.composition_member(0)
+    flavour = jet_flavour(drawn.pool)
+    assert composition.train_labels.tolist() == flavour[composition.train].tolist()
+    assert not set((composition.train // 2).tolist()) & set((composition.test // 2).tolist())
+
+
+def test_classifiers_are_kept_where_asked_for(tmp_path: Path, sample: Sample, drawn: Samples) -> None:
+    import skops.io
+
+    some = settings(keep_models=True, samples=1, injection=None)
+    for task in tasks(some, seed=5):
+        run(task, [sample], str(tmp_path))
+    kept = sorted(path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("trees.skops"))
+    assert kept == ["composition/gluon_quark0", "null_1500_000/sample0_pair0", "null_1500_000/sample0_pair1"]
+    path = tmp_path / "null_1500_000" / "sample0_pair1"
+    assert json.loads((path / "trees.json").read_text())["features"] == OBSERVABLES
+    model = skops.io.load(path / "trees.skops", trusted=skops.io.get_untrusted_types(file=path / "trees.skops"))
+    member = drawn.member(Key(1500, 0, 1))
+    assert drawn.pool.particles is not None
+    scores = model.predict_proba(observables(drawn.pool.particles, member.test, OBSERVABLES))[:, 1]
+    result = json.loads((tmp_path / "null_1500_000" / "result.json").read_text())
+    assert area(member.test_labels, scores) == pytest.approx(result["members"][1]["auc"])
+
+
+def test_jets_without_a_known_parton_have_no_flavour(drawn: Samples) -> None:
+    partons = np.array([[21, 1], [0, 21], [-3, 7]])
+    pool = type(drawn.pool)(np.zeros(3), np.ones(3), np.zeros(3, int), partons)  # type: ignore[arg-type]
+    assert jet_flavour(pool).tolist() == [1, 0, -1, 1, 0, -1]
+
+
+def test_a_pair_that_lacks_events_is_left_out_and_counted(tmp_path: Path, sample: Sample, drawn: Samples) -> None:
+    counts = [np.bincount(drawn.pool.bins[drawn.null(1500, k)], minlength=3) for k in range(3)]
+    limit = int(sorted(count[1] for count in counts)[1])
+    some = settings(min_events=limit, injection=None)
+    check(some, [sample], seed=5)
+    task = tasks(some, seed=5)[0]
+    result = run(task, [sample], str(tmp_path))
+    expected = {(k, p) for k in range(3) for p in range(2) if min(counts[k][p], counts[k][p + 1]) < limit}
+    assert 0 < len(expected) < 6
+    assert {(one["sample"], one["pair"]) for one in result["left_out"]} == expected
+    assert {(one["sample"], one["pair"]) for one in result["members"]}.isdisjoint(expected)
+    assert {(one["lack"]["of"], one["lack"]["needed"]) for one in result["left_out"]} == {("events in bin 2", limit)}
+
+
+def test_a_sample_with_signal_enters_the_pairs_it_enters_without(
+    tmp_path: Path, sample: Sample, drawn: Samples
+) -> None:
+    """With signal bin 2 has enough events, without it has not: then no pair of it is trained with signal either."""
+    most = max(int(np.count_nonzero(drawn.pool.bins[drawn.null(1500, k)] == 1)) for k in range(3))
+    some = settings(min_events=most + 1)
+    with_signal = drawn.events(1500, 0, 30)
+    assert np.count_nonzero(drawn.pool.bins[with_signal] == 1) <= most + 30
+    for signal in (0, 30):
+        task = next(task for task in tasks(some, seed=5) if (task.kind, task.signal) == ("pairs", signal))
+        result = run(task, [sample], str(tmp_path))
+        assert result["members"] == []
+        assert len(result["left_out"]) == 6
+
+
+def test_replacing_signal_leaves_as_many_events(sample: Sample, drawn: Samples) -> None:
+    some = settings(injection={"bin": 2, "sizes": [10, 30], "mode": "replace"})
+    samples = Samples(drawn.pool, some, 5)
+    null, with_signal = samples.events(1500, 0, 0), samples.events(1500, 0, 30)
+    bins = drawn.pool.bins
+    assert np.bincount(bins[null]).tolist() == np.bincount(bins[with_signal]).tolist()
+    assert len(np.setdiff1d(with_signal, null)) == len(np.setdiff1d(null, with_signal)) == 30
+    gone = np.setdiff1d(null, samples.events(1500, 0, 10))
+    assert set(gone.tolist()) < set(np.setdiff1d(null, with_signal).tolist())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sample_sizes": [5000]}, "sample_sizes: a sample has 5000 events, but only 3"),
+        ({"disjoint": True}, "3 disjoint samples of 1500 events need 4500"),
+        (
+            {"min_events": 5000},
+            "bins 660-760 and 760-860 GeV: a sample of 1500 events has .* of 5000 events in bin 1",
+        ),
+        (
+            {"train_jets": 4000},
+            "no sample can fill the bins .*: a sample of 1500 events has .* of 4220 jets in the pair",
+        ),
+        ({"train_jets": 301}, "train_jets = 301: all 2 jets of an event go to the same subset"),
+        ({"injection": {"bin": 2, "sizes": [600]}}, "600 events are to be injected, but bin 2 has only"),
+        (
+            {"injection": {"bin": 2, "sizes": [600], "mode": "replace"}, "sample_sizes": [700]},
+            "600 events are to be injected, but bin 2 has only",
+        ),
+        ({"bin_edges": [2000, 2100, 2200]}, "bin_edges: no event has a mass of 2000 to 2200 GeV"),
+        ({"pool": "data", "injection": None}, "pool = data: none of the samples is of that kind"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_any_training(
+    sample: Sample, changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        check(settings(**changes), [sample], seed=5)
+
+
+def test_a_pool_without_gluons_is_an_error_where_they_are_needed(tmp_path: Path) -> None:
+    columns = make_events(np.random.default_rng(1), 4000, gluons=(0.0, 0.0))
+    sample = write_events(tmp_path, "QCD", columns)
+    with pytest.raises(ValueError, match="but bin 2 has only 0 events of gluons"):
+        check(settings(), [sample], seed=5)
+    with pytest.raises(ValueError, match="use composition_trainings: 0"):
+        check(settings(injection=None), [sample], seed=5)
+    check(settings(injection=None, composition_trainings=0), [sample], seed=5)
+
+
+def test_data_and_simulation_are_not_mixed(tmp_path: Path, sample: Sample) -> None:
+    columns = make_events(np.random.default_rng(9), 3000)
+    data = write_events(tmp_path, "Jet", columns, role="data")
+    task = tasks(settings(), seed=5)[0]
+    assert run(task, [sample, data], str(tmp_path / "a"))["pool"] == run(task, [sample], str(tmp_path / "b"))["pool"]
+    some = settings(pool="data", injection=None)
+    check(some, [sample, data], seed=5)
+    assert [task.kind for task in tasks(some, seed=5)] == ["pairs"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"bin_edges": [660, 760, 700]}, "must ascend"),
+        ({"sample_sizes": [100, 100]}, "positive and differ"),
+        ({"stack": 0}, "at least one training"),
+        ({"injection": {"bin": 9, "sizes": [3]}}, "injection.bin = 9: there are 3 bins"),
+        ({"injection": {"bin": 1, "sizes": [3, 2]}}, "positive and ascending"),
+        ({"injection": {"bin": 1, "sizes": [3], "samples": 99}}, "injection.samples = 99: there are 3"),
+        ({"injection": {"bin": 1, "sizes": [3], "sample_sizes": [7]}}, "7 is none of sample_sizes"),
+        ({"pool": "data"}, "no partons"),
+        ({"trees": {"observables": ["charge"]}}, "multiplicity"),
+    ],
+)
+def test_wrong_settings_are_errors(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        settings(**changes)
+
+
+def test_the_area_counts_pairs() -> None:
+    rng = np.random.default_rng(2)
+    labels, scores = rng.integers(0, 2, 60).astype(np.int8), rng.integers(0, 9, 60) / 8
+    wins = [(a > b) + 0.5 * (a == b) for a in scores[labels == 1] for b in scores[labels == 0]]
+    assert area(labels, scores) == pytest.approx(np.mean(wins))
+    assert area(np.zeros(3, np.int8), np.zeros(3)) is None
+
+
+def test_disjoint_samples_do_not_share_events(sample: Sample) -> None:
+    some = settings(sample_sizes=[1000], disjoint=True, injection=None)
+    samples = Samples(cached_pool([sample], some, 5), some, 5)
+    assert len(np.unique(np.concatenate([samples.null(1000, k) for k in range(3)]))) == 3000
+
+
+def test_a_draw_by_weight_prefers_heavy_events(sample: Sample) -> None:
+    some = settings(draw="weights")
+    samples = Samples(cached_pool([sample], some, 5), some, 5)
+    weight = samples.pool.weight
+    assert weight[samples.null(1000, 0)].mean() > weight.mean() + 0.05
+
+
+def test_the_edges_of_the_default_are_the_source_s() -> None:
+    assert Settings().bin_edges == EDGES

@@ -1,0 +1,180 @@
+"""A task of dijet_anomaly: from the skim to the AUC of each of its trainings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.dijet_members import Key, Member, Samples, jet_flavour, keys
+from training.dijet_pool import Pool, read_pool
+from training.dijet_settings import Settings
+from training.files import write_json
+from training.injection import GLUON
+from training.jet_classifiers import Trained, train_members
+from training.model_files import package_versions
+from training.samples import Sample
+from training.sampling import Doubles, Indices, shared_fraction
+
+if TYPE_CHECKING:
+    from training.dijet_anomaly import TrainingTask
+
+
+def evaluate_task(task: TrainingTask, samples: Sequence[Sample], directory: Path, *, threads: int) -> dict[str, Any]:
+    """Train a task's members in at most `threads` threads and write result.json."""
+    started = time.perf_counter()
+    settings = task.settings
+    pool = cached_pool(samples, settings, task.seed)
+    drawn = Samples(pool, settings, task.seed)
+    result = {
+        "task": task.kind,
+        "name": task.name,
+        "classifier": settings.classifier,
+        "draw": settings.draw,
+        "disjoint": settings.disjoint,
+        "seed": task.seed,
+        "pool": _pool_facts(pool, settings),
+    }
+    if task.kind == "composition":
+        result["members"] = _composition(task, drawn, directory, threads)
+    else:
+        result |= _pairs(task, drawn, directory, threads)
+    result |= {"seconds": time.perf_counter() - started, "versions": package_versions()}
+    write_json(directory / "result.json", result)
+    return result
+
+
+def _pairs(task: TrainingTask, drawn: Samples, directory: Path, threads: int) -> dict[str, Any]:
+    settings, pool = task.settings, drawn.pool
+    wanted = _numbered(settings, task)
+    reasons = {key: drawn.left_out(key.size, key.sample, key.pair) for key in wanted}
+    trained = [key for key in wanted if reasons[key] is None]
+    members = [drawn.member(key) for key in trained]
+    outcomes = _train(pool, members, settings, threads)
+    if settings.keep_models:
+        for key, one in zip(trained, outcomes, strict=True):
+            one.save(directory / f"sample{key.sample}_pair{key.pair}")
+    flavour = jet_flavour(pool)
+    injection = settings.injection
+    share = shared_fraction(len(pool), drawn.weights, size=task.size, disjoint=settings.disjoint)
+    return {
+        "size": task.size,
+        "signal": task.signal,
+        "injection": None if injection is None else {"bin": injection.bin, "mode": injection.mode},
+        "shared_fraction": share,
+        "members": [
+            asdict(key) | _facts(member, one, flavour) | {"bins": _bin_facts(drawn, key)}
+            for key, member, one in zip(trained, members, outcomes, strict=True)
+        ],
+        "left_out": [asdict(key) | {"lack": asdict(reason)} for key, reason in reasons.items() if reason is not None],
+    }
+
+
+def _numbered(settings: Settings, task: TrainingTask) -> list[Key]:
+    """The keys of a task: its settings do not say how many samples there are."""
+    per_sample = len(keys(settings.model_copy(update={"samples": 1}), task.size, task.signal))
+    enough = settings.model_copy(update={"samples": -(-task.stop // per_sample)})
+    return keys(enough, task.size, task.signal)[task.first : task.stop]
+
+
+def _composition(task: TrainingTask, drawn: Samples, directory: Path, threads: int) -> list[dict[str, Any]]:
+    members = [drawn.composition_member(repeat) for repeat in range(task.first, task.stop)]
+    outcomes = _train(drawn.pool, members, task.settings, threads)
+    if task.settings.keep_models:
+        for repeat, one in enumerate(outcomes, start=task.first):
+            one.save(directory / f"gluon_quark{repeat}")
+    flavour = jet_flavour(drawn.pool)
+    return [_facts(member, one, flavour) for member, one in zip(members, outcomes, strict=True)]
+
+
+def _train(pool: Pool, members: Sequence[Member], settings: Settings, threads: int) -> list[Trained]:
+    if not members:
+        return []
+    assert pool.particles is not None  # noqa: S101  (cached_pool reads them)
+    return train_members(pool.particles, members, settings, threads=threads)
+
+
+def _facts(member: Member, trained: Trained, flavour: NDArray[np.int8]) -> dict[str, Any]:
+    """AUC on the test jets, how many jets of each class there were, and how the score separates gluons from quarks."""
+    jets = {
+        subset: np.bincount(member.labels(subset), minlength=2).tolist() for subset in ("train", "validation", "test")
+    }
+    of_test = flavour[member.test]
+    known = of_test >= 0
+    return {
+        "auc": area(member.test_labels, trained.scores),
+        "auc_gluon_quark": area(of_test[known], trained.scores[known]),
+        "jets": jets,
+        "history": {name: [float(value) for value in values] for name, values in trained.history.items()},
+    }
+
+
+def area(labels: NDArray[np.int8], scores: Doubles) -> float | None:
+    """Area under the ROC curve, ties counting half; None where a class is empty."""
+    from sklearn.metrics import roc_auc_score
+
+    if len(np.unique(labels)) < 2:
+        return None
+    return float(roc_auc_score(labels, scores))
+
+
+def _bin_facts(drawn: Samples, key: Key) -> list[dict[str, Any]]:
+    """Events and flavour of the two bins of a training, with the signal in them."""
+    events = drawn.events(key.size, key.sample, key.signal)
+    return [flavour_facts(drawn.pool, events[drawn.pool.bins[events] == b]) for b in (key.pair, key.pair + 1)]
+
+
+def flavour_facts(pool: Pool, events: Indices) -> dict[str, Any]:
+    """How many events, and the share of gluons among the jets of known flavour (None where there is none).
+
+    `all_gluon`, `mixed` and `no_gluon` are the shares of events of known flavour.
+    """
+    flavour = jet_flavour(pool).reshape(-1, pool.jets_per_event)[events]
+    known = flavour[(flavour >= 0).all(axis=1)]
+    gluons = known.sum(axis=1)
+    shares = {"all_gluon": gluons == pool.jets_per_event, "no_gluon": gluons == 0}
+    shares["mixed"] = ~(shares["all_gluon"] | shares["no_gluon"])
+    jets = flavour[flavour >= 0]
+    return {
+        "events": len(events),
+        "gluons": float(jets.mean()) if len(jets) else None,
+        **{name: float(of.mean()) if len(known) else None for name, of in shares.items()},
+    }
+
+
+def _pool_facts(pool: Pool, settings: Settings) -> dict[str, Any]:
+    bins = []
+    for number in range(settings.bins):
+        chosen = np.flatnonzero(pool.bins == number)
+        low, high = settings.bin_edges[number : number + 2]
+        weight = pool.weight[chosen]
+        of_gluons = int(np.count_nonzero((pool.partons[chosen] == GLUON).all(axis=1)))
+        bins.append(
+            {
+                "low": low,
+                "high": high,
+                "weighted": float(weight.sum()),
+                "weighted_squares": float(np.square(weight).sum()),
+                "gluon_events": of_gluons,
+                **flavour_facts(pool, chosen),
+            }
+        )
+    return {"events": len(pool), "jets_per_event": pool.jets_per_event, "kind": settings.pool, "bins": bins}
+
+
+_cache: dict[Any, Pool] = {}
+
+
+def cached_pool(samples: Sequence[Sample], settings: Settings, seed: int) -> Pool:
+    """The pool with its particles; a process keeps the last one for the tasks that follow."""
+    files = tuple((file, Path(file).stat().st_mtime_ns, sample.scale) for sample in samples for file in sample.files)
+    mark = (files, settings.bin_edges, settings.fraction, seed if settings.fraction < 1 else None)
+    if mark not in _cache:
+        _cache.clear()
+        _cache[mark] = read_pool(samples, settings.bin_edges, fraction=settings.fraction, seed=seed, particles=True)
+    return _cache[mark]
