@@ -48,7 +48,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of verbs that read a source."""
     options = [
-        click.option("--source", metavar="NAME|PATH", help="simulated, a directory, or a YAML file."),
+        click.option("--source", metavar="NAME|PATH", help="simulated, opendata, a directory, or a YAML file."),
         click.option("--complete", metavar="NAME|PATH", help="Second source, for samples that the first one lacks."),
         click.option("--fresh", is_flag=True, help="Remove what earlier runs left in the run directory first."),
         click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample."),
@@ -175,6 +175,17 @@ def simulate_datasets(**options: Any) -> bool:
     from analysis.stages import simulate_only
 
     return simulate_only(_request(**options))
+
+
+@datasets.command("fetch")
+@run_options
+@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
+@ending
+def fetch_datasets(**options: Any) -> bool:
+    """Download the public files into the cache, and verify their checksums."""
+    from analysis.stages import fetch_only
+
+    return fetch_only(_request(**options))
 
 
 def _request(

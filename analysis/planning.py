@@ -8,6 +8,7 @@ from functools import partial
 from analysis.engine.attempts import Kind
 from analysis.engine.identity import stamp
 from analysis.engine.items import Failure, InputFile, OpenedFile, without_copies
+from analysis.engine.ledger import RememberedFile
 from analysis.run import Run
 
 
@@ -23,18 +24,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Known:
-    """A file, and what an earlier plan found in it: its stamp then, and uuid, entries and size."""
+    """A file, and what an earlier plan found in it."""
 
     file: InputFile
-    facts: tuple[str, str, int, int] | None
+    facts: RememberedFile | None
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What opening gave: the stamp to remember, the file, and whether it was opened this time."""
+    """What opening gave, and whether the file was opened this time."""
 
-    stamp: str
-    file: OpenedFile
+    found: RememberedFile
     read: bool
 
 
@@ -44,7 +44,7 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     failures: list[Failure] = []
     remembered = 0
     known = [Known(file, run.ledger.file(file.path)) for file in files]
-    look = partial(look_at, run.catalogue.format, run.catalogue.tree)
+    look = partial(look_at, run.catalogue.format, run.catalogue.tree, run.catalogue.event)
     longest = run.configuration.retries.longest_item
     kind = Kind(addresses=_addresses)
     for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
@@ -52,7 +52,7 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
         file = one.file
         if outcome.error is not None and one.facts is not None and outcome.attempts > _addresses(one):
             # The storage does not answer now: no reason to forget what was done. What is not done tries for itself.
-            opened.append(OpenedFile(file.sample, file.path, *one.facts[1:], file.replicas))
+            opened.append(_opened(file, one.facts))
             remembered += 1
             continue
         if outcome.error is not None:
@@ -63,12 +63,11 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
                 )
             )  # fmt: skip
             continue
-        found: Opened = outcome.value
-        opened.append(found.file)
-        remembered += not found.read
-        if found.read:
-            new = found.file
-            run.ledger.remember_file(file.path, found.stamp, new.uuid, new.entries, new.size)
+        value: Opened = outcome.value
+        opened.append(_opened(file, value.found))
+        remembered += not value.read
+        if value.read:
+            run.ledger.remember_file(file.path, value.found)
     run.ledger.commit()
     order = {(file.sample, file.path): number for number, file in enumerate(files)}
     opened.sort(key=lambda file: order[file.sample, file.path])
@@ -76,18 +75,33 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     return Plan(tuple(originals), tuple(failures), tuple(copies), remembered)
 
 
-def look_at(format: str, tree: str, known: Known, attempt: int) -> Opened:
-    """On a worker: identity and entries of a file, from memory where its stamp is unchanged."""
+def look_at(format: str, tree: str, event: tuple[str, ...], known: Known, attempt: int) -> Opened:
+    """On a worker: identity and entries of a file, from memory where its stamp is unchanged.
+
+    Where entries are parts of events, which the columns `event` identify, the whole file is looked through for events
+    whose entries lie apart.
+    """
     file = known.file
     address = (file.path, *file.replicas)[attempt % _addresses(known)]
-    mark = f"{address} {stamp(address)} {format} {tree}"
-    if known.facts is not None and known.facts[0] == mark:
-        return Opened(mark, OpenedFile(file.sample, file.path, *known.facts[1:], file.replicas), read=False)
+    mark = " ".join([address, stamp(address), format, tree, *event])
+    if known.facts is not None and known.facts.stamp == mark:
+        return Opened(known.facts, read=False)
     from processors.formats import reader_of
 
-    facts = reader_of(format).facts(address, tree, ())
-    found = OpenedFile(file.sample, file.path, facts.uuid, facts.entries, facts.size, file.replicas)
-    return Opened(mark, found, read=True)
+    reader = reader_of(format)
+    facts = reader.facts(address, tree, event)
+    divisible = True
+    if event:
+        from processors.event_ranges import events_adjoin
+
+        divisible = events_adjoin(reader, address, tree, event, facts.entries)
+    return Opened(RememberedFile(mark, facts.uuid, facts.entries, facts.size, divisible), read=True)
+
+
+def _opened(file: InputFile, found: RememberedFile) -> OpenedFile:
+    return OpenedFile(
+        file.sample, file.path, found.uuid, found.entries, found.size, file.replicas, divisible=found.divisible
+    )
 
 
 def _addresses(known: Known) -> int:

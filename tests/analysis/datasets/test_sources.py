@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from analysis.datasets.catalogue import load_catalogue
-from analysis.datasets.sources import from_directory, resolve
+from analysis.datasets.directories import from_directory
+from analysis.datasets.sources import resolve
 from analysis.errors import UserError
 
 CATALOGUE = load_catalogue("higgs4l")
