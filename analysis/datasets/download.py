@@ -105,6 +105,7 @@ def _download(address: str, out: Any) -> None:
     try:
         answer = urllib.request.urlopen(request, timeout=patience().timeout)  # noqa: S310  (the scheme is checked)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:  # all of it is there
             return
         raise
