@@ -49,7 +49,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of verbs that read a source."""
     options = [
-        click.option("--source", metavar="NAME|PATH", help="simulated, a directory, or a YAML file."),
+        click.option("--source", metavar="NAME|PATH", help="simulated, opendata, a directory, or a YAML file."),
         click.option("--complete", metavar="NAME|PATH", help="Second source, for samples that the first one lacks."),
         click.option("--fresh", is_flag=True, help="Remove what earlier runs left in the run directory first."),
         click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample."),
@@ -232,6 +232,17 @@ def check_cluster(
     settings = load_cluster(name, tuple(text.removeprefix("cluster.") for text in overrides))
     path = cluster_check.file_to_read(load_configuration(analysis, source=source)) if analysis else None
     return cluster_check.check_cluster(settings, name, output or Path("results/cluster-check") / Path(name).stem, path)
+
+
+@datasets.command("fetch")
+@run_options
+@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
+@ending
+def fetch_datasets(**options: Any) -> bool:
+    """Download the public files into the cache, and verify their checksums."""
+    from analysis.stages import fetch_only
+
+    return fetch_only(_request(**options))
 
 
 def _request(

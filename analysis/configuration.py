@@ -15,7 +15,7 @@ from analysis.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Model = TypeVar("Model", bound=BaseModel)
-BLOCKS = ("processor", "training", "results", "simulation")
+BLOCKS = ("processor", "training", "results", "simulation", "opendata")
 
 
 class Retries(BaseModel):
@@ -40,7 +40,7 @@ class Retries(BaseModel):
 class Configuration(BaseModel):
     """A checked configuration.
 
-    The four blocks hold the settings of the module that each names (its class `Settings`), already validated.
+    The blocks hold the settings of the module that each names (its class `Settings`), already validated.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,7 +49,7 @@ class Configuration(BaseModel):
     title: str = Field(description="heading of the report")
     datasets: str = Field(description="catalogue: a name under configs/datasets or a YAML file")
     source: str = Field(
-        default="simulated", description="where the files come from: simulated, a directory, a YAML file"
+        default="simulated", description="where the files come from: simulated, opendata, a directory, a YAML file"
     )
     complete: str | None = Field(default=None, description="a second source for the samples that the first one lacks")
     seed: int = Field(ge=0, description="every random number comes from this seed")
@@ -57,9 +57,12 @@ class Configuration(BaseModel):
     luminosity: PositiveFloat | None = Field(default=None, description="integrated luminosity [1/pb]")
     retries: Retries = Field(default=Retries(), description="how often what failed is tried again")
     processor: dict[str, Any] = Field(description="module and settings of the coffea processor")
-    training: dict[str, Any] = Field(description="module and settings of the training")
-    results: dict[str, Any] = Field(description="module and settings of the figures and the report")
+    training: dict[str, Any] | None = Field(default=None, description="module and settings of the training")
+    results: dict[str, Any] | None = Field(
+        default=None, description="module and settings of the figures and the report"
+    )
     simulation: dict[str, Any] | None = Field(default=None, description="module and settings of the simulated source")
+    opendata: dict[str, Any] | None = Field(default=None, description="module and settings of the public files")
 
     def module(self, block: str) -> Any:
         """The module that a block names; a UserError when there is none of that name."""

@@ -13,6 +13,8 @@ from analysis.engine.items import Failure, OpenedFile
 # A part of a file: path, first entry, and the entry after the last (None: to the end of the file).
 Part = tuple[str, int, int | None]
 Sums = Callable[[list[Part]], list[float | None]]
+# A sum of weights within this of the published total is that of the whole sample.
+WHOLE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,19 @@ def account(
     The scale is (sum of generator weights over all catalogued entries) / (the same over the processed ones); 1 where
     everything was processed, and for data, which cannot be scaled. It is None, with a flag that says why, where the
     total is unknown or nothing was processed. `sums` gives the sum of weights of parts of files, None where it fails.
+    A sample whose published total is known is scaled to it.
     """
     opened = {file.path: file.entries for file in files if file.sample == sample.name}
     failed = [failure for failure in failures if failure.sample == sample.name]
     entries = _entries(sample, opened)
     processed = collected.entries(sample.name)
-    if not failed and len(opened) == len(sample.files):
+    whole_files = not failed and len(opened) == len(sample.files)
+    done = collected.sum_of_weights(sample.name)
+    if sample.total_weight is not None and done > 0:
+        scale = sample.total_weight / done
+        parts = (f"weights scaled by {scale:.6g} to the total of the published sample",)
+        return Accounts(sample, entries, processed, scale, () if abs(scale - 1) < WHOLE else parts)
+    if whole_files:
         return Accounts(sample, entries, processed, 1.0, ())
     whole = "unknown" if entries is None else str(entries)
     flag = f"{processed} of {whole} entries were processed"
@@ -66,7 +75,6 @@ def account(
     if not processed:
         return Accounts(sample, entries, processed, None, (f"{flag}: the yield is unknown",))
     rest = _unprocessed(sample, set(opened), failed, sums)
-    done = collected.sum_of_weights(sample.name)
     if rest is None or done == 0:
         return Accounts(sample, entries, processed, None, (f"{flag}, the weights of the rest are unknown: no yield",))
     scale = (done + rest) / done

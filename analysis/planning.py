@@ -9,6 +9,7 @@ from analysis.addresses import opened_as
 from analysis.engine.attempts import Kind
 from analysis.engine.identity import stamp
 from analysis.engine.items import Failure, InputFile, OpenedFile, without_copies
+from analysis.engine.ledger import RememberedFile
 from analysis.run import Run
 
 
@@ -25,18 +26,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Known:
-    """A file, and what an earlier plan found in it: its stamp then, and uuid, entries and size."""
+    """A file, and what an earlier plan found in it."""
 
     file: InputFile
-    facts: tuple[str, str, int, int] | None
+    facts: RememberedFile | None
 
 
 @dataclass(frozen=True)
 class Opened:
     """What opening gave: the stamp to remember, the file, whether it was opened this time and what was read for it."""
 
-    stamp: str
-    file: OpenedFile
+    found: RememberedFile
     read: bool
     bytes_read: int = 0
 
@@ -47,7 +47,8 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     failures: list[Failure] = []
     remembered = bytes_read = 0
     known = [Known(file, run.ledger.file(file.path)) for file in files]
-    look = partial(look_at, run.catalogue.format, run.catalogue.tree, run.cluster_settings.xrootd_prefix)
+    catalogue = run.catalogue
+    look = partial(look_at, catalogue.format, catalogue.tree, catalogue.event, run.cluster_settings.xrootd_prefix)
     longest = run.configuration.retries.longest_item
     kind = Kind(addresses=_addresses)
     for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
@@ -55,7 +56,7 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
         file = one.file
         if outcome.error is not None and one.facts is not None and outcome.attempts > _addresses(one):
             # The storage does not answer now: no reason to forget what was done. What is not done tries for itself.
-            opened.append(OpenedFile(file.sample, file.path, *one.facts[1:], file.replicas))
+            opened.append(_opened(file, one.facts))
             remembered += 1
             continue
         if outcome.error is not None:
@@ -66,13 +67,12 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
                 )
             )  # fmt: skip
             continue
-        found: Opened = outcome.value
-        opened.append(found.file)
-        remembered += not found.read
-        bytes_read += found.bytes_read
-        if found.read:
-            new = found.file
-            run.ledger.remember_file(file.path, found.stamp, new.uuid, new.entries, new.size)
+        value: Opened = outcome.value
+        opened.append(_opened(file, value.found))
+        remembered += not value.read
+        bytes_read += value.bytes_read
+        if value.read:
+            run.ledger.remember_file(file.path, value.found)
     run.ledger.commit()
     order = {(file.sample, file.path): number for number, file in enumerate(files)}
     opened.sort(key=lambda file: order[file.sample, file.path])
@@ -80,19 +80,36 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     return Plan(tuple(originals), tuple(failures), tuple(copies), remembered, bytes_read)
 
 
-def look_at(format: str, tree: str, prefix: str | None, known: Known, attempt: int) -> Opened:
-    """On a worker: identity and entries of a file, from memory where its stamp is unchanged."""
+def look_at(format: str, tree: str, event: tuple[str, ...], prefix: str | None, known: Known, attempt: int) -> Opened:
+    """On a worker: identity and entries of a file, from memory where its stamp is unchanged.
+
+    Where entries are parts of events, which the columns `event` identify, the whole file is looked through for events
+    whose entries lie apart.
+    """
     file = known.file
     address = (file.path, *file.replicas)[attempt % _addresses(known)]
     opened = opened_as(address, prefix)
-    mark = f"{address} {stamp(opened)} {format} {tree}"
-    if known.facts is not None and known.facts[0] == mark:
-        return Opened(mark, OpenedFile(file.sample, file.path, *known.facts[1:], file.replicas), read=False)
+    mark = " ".join([address, stamp(opened), format, tree, *event])
+    if known.facts is not None and known.facts.stamp == mark:
+        return Opened(known.facts, read=False)
     from processors.formats import reader_of
 
-    facts = reader_of(format).facts(opened, tree, ())
-    found = OpenedFile(file.sample, file.path, facts.uuid, facts.entries, facts.size, file.replicas)
-    return Opened(mark, found, read=True, bytes_read=facts.bytes_read)
+    reader = reader_of(format)
+    facts = reader.facts(opened, tree, event)
+    divisible = True
+    if event:
+        from processors.event_ranges import events_adjoin
+
+        divisible = events_adjoin(reader, opened, tree, event, facts.entries)
+    return Opened(
+        RememberedFile(mark, facts.uuid, facts.entries, facts.size, divisible), read=True, bytes_read=facts.bytes_read
+    )
+
+
+def _opened(file: InputFile, found: RememberedFile) -> OpenedFile:
+    return OpenedFile(
+        file.sample, file.path, found.uuid, found.entries, found.size, file.replicas, divisible=found.divisible
+    )
 
 
 def _addresses(known: Known) -> int:

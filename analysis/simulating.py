@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from analysis.datasets.directories import from_directory
 from analysis.datasets.samples import Sample
-from analysis.datasets.sources import SIMULATED, from_directory
+from analysis.datasets.sources import SIMULATED
 from analysis.engine.attempts import Kind
 from analysis.engine.items import Failure
 from analysis.errors import UserError

@@ -29,6 +29,7 @@ class SkimJob:
     format: str
     tree: str
     weight_branch: str
+    event: tuple[str, ...]
     metadata: dict[str, dict[str, Any]]
     fingerprints: dict[str, str]
     xrootd_prefix: str | None
@@ -52,9 +53,9 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
     packages = ("processors", module.partition(".")[0])
     fingerprints = {
         name: fingerprint(
-            (module, "processors.formats"), packages, settings=settings, luminosity=configuration.luminosity,
-            format=catalogue.format, tree=catalogue.tree, weight_branch=catalogue.weight_branch,
-            sample=sample.metadata(),
+            (module, "processors.formats", "processors.event_ranges"), packages, settings=settings,
+            luminosity=configuration.luminosity, format=catalogue.format, tree=catalogue.tree,
+            weight_branch=catalogue.weight_branch, event=catalogue.event, sample=sample.metadata(),
         )
         for name, sample in samples.items()
     }  # fmt: skip
@@ -66,6 +67,7 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
         catalogue.format,
         catalogue.tree,
         catalogue.weight_branch,
+        catalogue.event,
         {name: sample.metadata() for name, sample in samples.items()},
         fingerprints,
         run.cluster_settings.xrootd_prefix,
@@ -83,13 +85,14 @@ def process_item(job: SkimJob, item: WorkItem, attempt: int) -> Processed:
 
     mark = job.fingerprints[item.sample]
     metadata = {**job.metadata[item.sample], "dataset": item.sample}
-    module = importlib.import_module(job.module)
-    branches = module.branches(metadata["role"])
-    address = opened_as(item.address(attempt), job.xrootd_prefix)
-    events = reader_of(job.format).read(address, job.tree, branches, item.start, item.stop, metadata, item.uuid)
     staged = Path(job.directory) / staged_name(mark, "")
-    result = _processor(job.module, job.settings, job.luminosity, str(staged)).process(events)
-    content = _checked(item, result)
+    processor = _processor(job.module, job.settings, job.luminosity, str(staged))
+    # A processor knows more of what it needs than its module, where that depends on the settings.
+    branches = getattr(processor, "branches", importlib.import_module(job.module).branches)(metadata["role"])
+    address, reader = opened_as(item.address(attempt), job.xrootd_prefix), reader_of(job.format)
+    start, stop = _whole_events(job, reader, address, item.start, item.stop)
+    events = reader.read(address, job.tree, branches, start, stop, metadata, item.uuid)
+    content = _checked(item, len(events), processor.process(events))
     check_finite(content)
     return Processed(content, _skim(job, item, content.pop("skims"), mark), events.bytes_read, events.retries)
 
@@ -100,15 +103,28 @@ def sum_weights(job: SkimJob, part: tuple[str, int, int | None], attempt: int) -
 
     path, start, stop = part
     reader, path = reader_of(job.format), opened_as(path, job.xrootd_prefix)
-    last = reader.facts(path, job.tree, ()).entries if stop is None else stop
-    return reader.total(path, job.tree, job.weight_branch, start, last)
+    if stop is None:
+        return reader.total(path, job.tree, job.weight_branch, start, reader.facts(path, job.tree, ()).entries)
+    return reader.total(path, job.tree, job.weight_branch, *_whole_events(job, reader, path, start, stop))
 
 
-def _checked(item: WorkItem, result: dict[str, Any]) -> dict[str, Any]:
+def _whole_events(job: SkimJob, reader: Any, path: str, start: int, stop: int) -> tuple[int, int]:
+    """The entries of the events that begin in a range; the range itself where each entry is an event."""
+    if not job.event:
+        return start, stop
+    from processors.event_ranges import event_range
+
+    entries = reader.facts(path, job.tree, ()).entries
+    return event_range(reader, path, job.tree, job.event, start, stop, entries)
+
+
+def _checked(item: WorkItem, entries: int, result: dict[str, Any]) -> dict[str, Any]:
+    """The accumulator of the sample. It counts as the item was planned: what one item adds its neighbour lacks."""
     content: dict[str, Any] | None = result.get(item.sample)
-    if content is None or len(result) > 1 or content["entries"] != item.entries:
+    if content is None or len(result) > 1 or content["entries"] != entries:
         seen = {name: part["entries"] for name, part in result.items()}
-        raise ValueError(f"expected {item.entries} entries of {item.sample}, the processor saw {seen}")
+        raise ValueError(f"expected {entries} entries of {item.sample}, the processor saw {seen}")
+    content["entries"] = item.entries
     return content
 
 

@@ -143,7 +143,7 @@ class Skimming:
                 continue
             file = files[entry.sample, entry.path]
             start, stop = entry.start or 0, entry.stop or 0
-            yield WorkItem(file.sample, file.path, file.uuid, start, stop, entry.parent, file.replicas)
+            yield WorkItem(file.sample, file.path, file.uuid, start, stop, entry.parent, file.replicas, file.divisible)
             if number % JOIN_INTERVAL == 0:
                 self._commit()
                 self._join()

@@ -47,7 +47,9 @@ class Request:
 
 
 def run_all(request: Request) -> bool:
-    """Everything: simulate where asked, skim, train, report. True when the run is complete."""
+    """Everything: simulate or download where asked, skim, train, report. True when the run is complete."""
+    for block in ("training", "results"):
+        request.configuration.module(block)  # said before anything runs
     resolved = _resolve(request)
     _check_complete(request, resolved)
     with _started(request) as run:
@@ -61,7 +63,7 @@ def run_all(request: Request) -> bool:
 
 
 def skim_only(request: Request) -> bool:
-    """Simulate where asked, and skim what the source has."""
+    """Simulate or download where asked, and skim what the source has."""
     resolved = _resolve(request)
     if resolved.absent:
         say(f"absent from the source: {', '.join(resolved.absent)}")
@@ -94,11 +96,27 @@ def simulate_only(request: Request) -> bool:
     from analysis.simulating import simulate
 
     with _started(request) as run:
-        _, failures = simulate(run, tuple(request.catalogue.samples), request.directory)
+        names = tuple(name for name, entry in request.catalogue.samples.items() if entry.simulated)
+        _, failures = simulate(run, names, request.directory)
         run.record_cluster(request.cluster_name)
         complete = _settle(run, not failures)
         say(f"the simulated source is in {request.directory}")
         return complete
+
+
+def fetch_only(request: Request) -> bool:
+    """Download the public files into the cache, where `--source opendata` finds them."""
+    from analysis.fetching import fetch
+
+    configuration = request.configuration
+    with _started(request) as run:
+        names = configuration.module("opendata").samples(configuration.settings("opendata"))
+        wanted = tuple(name for name in request.catalogue.samples if name in names)
+        fetched, failures = fetch(run, wanted, request.limit_files)
+        run.record_cluster(request.cluster_name)
+        for name, sample in fetched.items():
+            say(f"{name}: {len(sample.files)} files in {Path(sample.files[0]).parent}")
+        return _settle(run, not failures)
 
 
 @contextmanager
@@ -137,11 +155,17 @@ def _skim(request: Request, run: Run, resolved: Resolved) -> bool:
 
     samples = dict(resolved.samples)
     failures: list[Failure] = []
+    if resolved.to_fetch:
+        from analysis.fetching import fetch
+
+        fetched, failures = fetch(run, resolved.to_fetch, request.limit_files)
+        samples |= fetched
     if resolved.to_simulate:
         from analysis.simulating import simulate
 
-        made, failures = simulate(run, resolved.to_simulate, request.directory / "simulated")
+        made, failed = simulate(run, resolved.to_simulate, request.directory / "simulated")
         samples |= made
+        failures += failed
     ordered: dict[str, Sample] = {name: samples[name] for name in request.catalogue.samples if name in samples}
     ordered |= {name: sample for name, sample in samples.items() if name not in ordered}
     complete = skim(run, ordered, request.limit_files) and not failures
@@ -188,7 +212,10 @@ def _show_end(run: Run) -> bool:
 
 def _resolve(request: Request) -> Resolved:
     configuration = request.configuration
-    resolved = resolve(request.catalogue, configuration.source, configuration.complete)
+    public: tuple[str, ...] = ()
+    if configuration.opendata is not None:
+        public = configuration.module("opendata").samples(configuration.settings("opendata"))
+    resolved = resolve(request.catalogue, configuration.source, configuration.complete, public)
     if resolved.to_simulate:
         from analysis.simulating import check_generator
 
@@ -197,7 +224,8 @@ def _resolve(request: Request) -> Resolved:
 
 
 def _check_complete(request: Request, resolved: Resolved) -> None:
-    needed = [name for name in resolved.absent if request.catalogue.samples[name].role != "data"]
+    samples = request.catalogue.samples
+    needed = [name for name in resolved.absent if samples[name].role != "data" and not samples[name].optional]
     if needed:
         raise UserError(
             f"the source {request.configuration.source} lacks {', '.join(needed)}, which the training needs; "

@@ -3,8 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from processors.selections import Array
+from typing import Any
 
 
 def skim_name(file_uuid: str, start: int, stop: int) -> str:
@@ -12,18 +11,18 @@ def skim_name(file_uuid: str, start: int, stop: int) -> str:
     return f"{file_uuid}_{start}-{stop}.parquet"
 
 
-def write_skim(path: Path, tables: Sequence[Mapping[str, Array]], *, compression: str = "lz4") -> int:
+def write_skim(path: Path, tables: Sequence[Mapping[str, Any]], *, compression: str = "lz4") -> int:
     """Writes tables, one after another, as a Parquet file of one row group and gives the number of rows.
 
-    Each table maps the same names to columns of equal length. The file appears under its name only when it is
-    complete: it is written under a temporary name in the same directory (which starts with a dot) and renamed,
-    replacing an earlier file. The directory is made if needed.
+    Each table maps the same names to columns of equal length, numpy arrays or (for lists) Arrow arrays. The file
+    appears under its name only when it is complete: it is written under a temporary name in the same directory (which
+    starts with a dot) and renamed, replacing an earlier file. The directory is made if needed.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.Table.from_batches(
-        [pa.record_batch({name: pa.array(column) for name, column in columns.items()}) for columns in tables]
+        [pa.record_batch({name: _arrow(column) for name, column in columns.items()}) for columns in tables]
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
@@ -42,3 +41,9 @@ def write_skim(path: Path, tables: Sequence[Mapping[str, Array]], *, compression
     finally:
         temporary.unlink(missing_ok=True)
     return int(table.num_rows)
+
+
+def _arrow(column: Any) -> Any:
+    import pyarrow as pa
+
+    return column if isinstance(column, pa.Array) else pa.array(column)

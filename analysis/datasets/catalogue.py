@@ -12,6 +12,12 @@ from analysis.configuration import find_yaml, read_yaml, validate
 
 Role = Literal["data", "background", "signal"]
 
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "root": (".root",),
+    "parquet": (".parquet",),
+    "mod_hdf5": (".h5", ".hdf5"),
+}
+
 
 class SampleEntry(BaseModel):
     """One sample of a catalogue. Data have no normalisation."""
@@ -24,6 +30,9 @@ class SampleEntry(BaseModel):
     xsec: PositiveFloat | None = Field(default=None, description="cross section times branching ratio [pb]")
     sumw: float | None = Field(default=None, description="sum of generator weights of the whole sample as generated")
     reduction_efficiency: PositiveFloat = Field(default=1.0, description="efficiency of the filter at generation")
+    files: str | None = Field(default=None, description="pattern of the names of its files, where there is no layout")
+    optional: bool = Field(default=False, description="a run is complete without it")
+    simulated: bool = Field(default=True, description="the simulated source has it")
 
 
 class Layout(BaseModel):
@@ -56,13 +65,28 @@ class Catalogue(BaseModel):
     format: Literal["root", "parquet", "mod_hdf5"] = Field(default="root", description="format of the files")
     tree: str = Field(default="", description="name of the TTree in every file; no word for other formats")
     weight_branch: str = Field(description="branch of the generator weight")
-    layout: Layout
+    weights: Literal["generator", "absolute"] = Field(
+        default="generator",
+        description="generator: they are scaled by the cross section and their sum; absolute: they are cross sections",
+    )
+    event: tuple[str, ...] = Field(
+        default=(), description="where entries are parts of events: the columns whose values identify an event"
+    )
+    layout: Layout | None = Field(default=None, description="patterns of paths; without it each sample names its files")
     samples: dict[str, SampleEntry]
 
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Endings of the names of files of the format."""
+        return SUFFIXES[self.format]
+
     @model_validator(mode="after")
-    def _tree_is_named(self) -> Catalogue:
+    def _check(self) -> Catalogue:
         if self.format == "root" and not self.tree:
             raise ValueError("tree: files of the format root need the name of their TTree")
+        bare = [name for name, entry in self.samples.items() if entry.files is None]
+        if self.layout is None and bare:
+            raise ValueError(f"samples.{bare[0]}.files: without a layout it needs the pattern of its files' names")
         return self
 
     def by_dsid(self, dsid: int) -> str | None:

@@ -27,6 +27,8 @@ class Sample:
     xsec: float | None = None
     sumw: float | None = None
     reduction_efficiency: float | None = None
+    total_weight: float | None = None
+    """Sum of the weights of all entries of the whole published sample, of which `files` may be a part."""
     replicas: dict[str, list[str]] = field(default_factory=dict)
     """Other addresses of files, by the first one."""
 
@@ -64,15 +66,17 @@ def read_side_car(path: str) -> SideCar | None:
     return validate(SideCar, content, f"the side-car {beside}")
 
 
-def make_sample(name: str, entry: SampleEntry, files: tuple[str, ...], origin: str) -> Sample:
+def make_sample(
+    name: str, entry: SampleEntry, files: tuple[str, ...], origin: str, weights: str = "generator"
+) -> Sample:
     """The sample with the numbers of its files' side-cars, or of the catalogue where there are none.
 
-    The sum of weights of a sample in several files is that of its side-cars. Raises UserError for a simulated sample
-    without cross section, and for files whose side-cars disagree.
+    The sum of weights of a sample in several files is that of its side-cars; absolute weights need no numbers. Raises
+    UserError for a simulated sample without cross section, and for files whose side-cars disagree.
     """
     side_cars = [read_side_car(path) for path in files]
     simulated = any(side_car is not None for side_car in side_cars)
-    if entry.role == "data":
+    if entry.role == "data" or weights == "absolute":
         return Sample(name, entry.role, entry.process, files, origin, simulated)
     if simulated:
         xsec, sumw, efficiency = _from_side_cars(name, files, side_cars)
@@ -92,7 +96,7 @@ def without_files(sample: Sample, paths: set[str]) -> Sample:
     if files == sample.files or not files:
         return sample
     sumw = sample.sumw
-    if sample.simulated and sample.role != "data":
+    if sample.simulated and sample.sumw is not None:
         _, sumw, _ = _from_side_cars(sample.name, files, [read_side_car(path) for path in files])
     return replace(sample, files=files, sumw=sumw)
 

@@ -25,6 +25,7 @@ class OpenedFile:
     entries: int
     size: int
     replicas: tuple[str, ...] = ()
+    divisible: bool = True  # False: the entries of an event lie apart, and one item must have them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class WorkItem:
     stop: int
     parent: str | None = None
     replicas: tuple[str, ...] = ()
+    divisible: bool = True
 
     def addresses(self) -> int:
         """At how many addresses the file is."""
@@ -58,8 +60,8 @@ class WorkItem:
         return self.stop - self.start
 
     def halves(self, floor: int) -> tuple[WorkItem, WorkItem] | None:
-        """The item in two, or None where a half would have fewer than `floor` entries."""
-        if self.entries < 2 * floor:
+        """The item in two, or None where a half would have fewer than `floor` entries, or it must stay whole."""
+        if self.entries < 2 * floor or not self.divisible:
             return None
         middle = (self.start + self.stop) // 2
         parent = self.parent or self.key
@@ -106,8 +108,11 @@ def without_copies(files: Iterable[OpenedFile]) -> tuple[list[OpenedFile], list[
 
 
 def split(file: OpenedFile, chunk_size: int) -> Iterator[WorkItem]:
-    """Work items of nearly equal size, at most `chunk_size` entries each; a file without entries has an empty one."""
-    pieces = max(1, -(-file.entries // chunk_size))
+    """Work items of nearly equal size, at most `chunk_size` entries each; a file without entries has an empty one.
+
+    A file that cannot be divided is one item.
+    """
+    pieces = max(1, -(-file.entries // chunk_size)) if file.divisible else 1
     for piece in range(pieces):
         start, stop = piece * file.entries // pieces, (piece + 1) * file.entries // pieces
-        yield WorkItem(file.sample, file.path, file.uuid, start, stop)
+        yield WorkItem(file.sample, file.path, file.uuid, start, stop, divisible=file.divisible)

@@ -28,8 +28,9 @@ PAGE = 1000
 TIMEOUT = 30.0
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-  path TEXT PRIMARY KEY, stamp TEXT NOT NULL, uuid TEXT NOT NULL, entries INTEGER NOT NULL, size INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS opened_files (
+  path TEXT PRIMARY KEY, stamp TEXT NOT NULL, uuid TEXT NOT NULL, entries INTEGER NOT NULL, size INTEGER NOT NULL,
+  divisible INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
   stage TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, sample TEXT NOT NULL, path TEXT NOT NULL,
@@ -81,6 +82,17 @@ class Skim:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class RememberedFile:
+    """What planning found in a file: its stamp then, uuid, entries, size in bytes, and whether it may be divided."""
+
+    stamp: str
+    uuid: str
+    entries: int
+    size: int
+    divisible: bool = True
+
+
 class Ledger:
     """The ledger of a run directory, open for writing by its one run."""
 
@@ -104,17 +116,21 @@ class Ledger:
             self._database.execute("ROLLBACK")
         self._database.close()
 
-    def file(self, path: str) -> tuple[str, str, int, int] | None:
-        """Stamp, uuid, entries and size of a file that was opened before; None otherwise."""
-        query = "SELECT stamp, uuid, entries, size FROM files WHERE path = ?"
-        found: tuple[str, str, int, int] | None = self._database.execute(query, (path,)).fetchone()
-        return found
+    def file(self, path: str) -> RememberedFile | None:
+        """What is known of a file that was opened before; None otherwise."""
+        query = "SELECT stamp, uuid, entries, size, divisible FROM opened_files WHERE path = ?"
+        found = self._database.execute(query, (path,)).fetchone()
+        if found is None:
+            return None
+        mark, uuid, entries, size, divisible = found
+        return RememberedFile(mark, uuid, entries, size, bool(divisible))
 
-    def remember_file(self, path: str, stamp: str, uuid: str, entries: int, size: int) -> None:
+    def remember_file(self, path: str, found: RememberedFile) -> None:
         """Remembers what planning found."""
         self._begin()
         self._database.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", (path, stamp, uuid, entries, size)
+            "INSERT OR REPLACE INTO opened_files VALUES (?, ?, ?, ?, ?, ?)",
+            (path, found.stamp, found.uuid, found.entries, found.size, found.divisible),
         )
 
     def plan(self, stage: str, entries: Iterable[Entry]) -> None:

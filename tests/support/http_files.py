@@ -20,6 +20,8 @@ class Served:
     address: str
     fault: Callable[[int], str | None]
     stall: float = 5.0  # [s]
+    ranges: bool = True  # whether parts of files are served
+    sent: int = 0  # bytes of files
     requests: int = 0
     sent: int = 0  # of the files [bytes]
     faults: Counter[str] = field(default_factory=Counter)
@@ -53,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Prints nothing."""
 
     def _answer(self, *, body: bool) -> None:
-        path = self.directory / self.path.lstrip("/")
+        path = self.directory / self.path.partition("?")[0].lstrip("/")
         fault = self.served.next_fault()
         if fault == "stall":
             self.served.ended.wait(self.served.stall)
@@ -68,9 +70,12 @@ class _Handler(BaseHTTPRequestHandler):
         content = path.read_bytes()
         part, status, size = content, 200, len(content)
         asked = self.headers.get("Range")
-        if asked is not None:
+        if asked is not None and self.served.ranges:
             first, last = asked.removeprefix("bytes=").split("-")
-            part, status = content[int(first) : int(last) + 1], 206
+            if int(first) >= size:
+                self.send_error(416)
+                return
+            part, status = content[int(first) : int(last) + 1 if last else size], 206
         self.send_response(status)
         if status == 206:
             self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{size}")
@@ -82,6 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             part = part[: len(part) // 2]
         if body:
+            self.served.sent += len(part)
             self.wfile.write(part)
             with self.served.lock:
                 self.served.sent += len(part)
@@ -89,10 +95,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(
-    directory: Path, fault: Callable[[int], str | None] = lambda _: None, stall: float = 5.0
+    directory: Path,
+    fault: Callable[[int], str | None] = lambda _: None,
+    stall: float = 5.0,
+    *,
+    ranges: bool = True,
 ) -> Iterator[Served]:
     """Serves the files of a directory while the block runs."""
-    served = Served("", fault, stall)
+    served = Served("", fault, stall, ranges)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory, served))
     server.daemon_threads = True
     served.address = f"http://127.0.0.1:{server.server_address[1]}"

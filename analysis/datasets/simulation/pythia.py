@@ -65,12 +65,13 @@ def generator_version() -> str:
     return f"Pythia {major}.{minor}"
 
 
-def make(settings: Sequence[str], seed: int) -> Any:
+def make(settings: Sequence[str], seed: int, hook: Any = None) -> Any:
     """Give an initialised `pythia8mc.Pythia`.
 
     Args:
         settings: lines in Pythia's own notation, `Group:name = value`.
         seed: 1 to 900,000,000 (Pythia's range).
+        hook: a `pythia8mc.UserHooks`, which the caller must keep.
 
     Raises:
         UserError: pythia8mc is not installed.
@@ -82,6 +83,8 @@ def make(settings: Sequence[str], seed: int) -> Any:
     for line in ("Print:quiet = on", "Random:setSeed = on", f"Random:seed = {seed}", *settings):
         if not pythia.readString(line):
             raise ValueError(f"Pythia does not accept the setting {line!r}")
+    if hook is not None:
+        pythia.setUserHooksPtr(hook)
     if not pythia.init():
         raise RuntimeError(f"Pythia did not initialise with {', '.join(settings)}")
     return pythia

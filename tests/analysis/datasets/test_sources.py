@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from analysis.datasets.catalogue import load_catalogue
-from analysis.datasets.sources import from_directory, resolve
+from analysis.datasets.directories import from_directory
+from analysis.datasets.sources import resolve
 from analysis.errors import UserError
 
 CATALOGUE = load_catalogue("higgs4l")
@@ -142,3 +143,57 @@ def test_a_wrong_yaml_source_is_one_sentence(tmp_path: Path, text: str, expected
     source.write_text(text)
     with pytest.raises(UserError, match=expected):
         resolve(CATALOGUE, str(source), None)
+
+
+JETS = load_catalogue("dijet_anomaly")
+
+
+def test_files_of_other_formats_are_found_by_the_patterns_of_their_names(tmp_path: Path) -> None:
+    for name in (
+        "SIM300_like_0.h5",
+        "deep/er/SIM300_1.hdf5",
+        "CMS_Jet300_0.h5",
+        "GEN300_0.h5",
+        ".SIM470_0.h5",
+        "a.root",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = resolve(JETS, str(tmp_path), None)
+    assert {name: len(sample.files) for name, sample in found.samples.items()} == {"CMS": 1, "SIM300": 2}
+    assert (found.samples["SIM300"].role, found.samples["SIM300"].xsec) == ("background", None)
+    assert "SIM470" in found.absent
+
+
+def test_parquet_files_are_found_by_their_samples(tmp_path: Path) -> None:
+    catalogue = CATALOGUE.model_copy(update={"format": "parquet", "tree": ""})
+    for name in ("ZZ.parquet", "Zee.0.parquet", "Zee.1.parquet", "ZZ.root"):
+        (tmp_path / name).touch()
+    assert {name: len(sample.files) for name, sample in from_directory(tmp_path, catalogue).items()} == {
+        "Zee": 2,
+        "ZZ": 1,
+    }
+
+
+def test_a_directory_without_such_files_says_which_are_expected(tmp_path: Path) -> None:
+    (tmp_path / "SIM300_0.root").touch()
+    with pytest.raises(UserError, match=r"expected files \*\.h5 or \*\.hdf5 with names such as CMS\*, SIM170\*"):
+        from_directory(tmp_path, JETS)
+
+
+def test_a_name_that_fits_two_samples_is_an_error(tmp_path: Path) -> None:
+    samples = dict(JETS.samples)
+    samples["SIM300"] = samples["SIM300"].model_copy(update={"files": "*0*"})
+    (tmp_path / "SIM170.h5").touch()
+    with pytest.raises(UserError, match=r"SIM170\.h5 fits the patterns of SIM170 and SIM300"):
+        from_directory(tmp_path, JETS.model_copy(update={"samples": samples}))
+
+
+def test_sources_offer_the_samples_they_have() -> None:
+    assert resolve(JETS, "simulated", None).to_simulate == ("SIM300", "SIM470")
+    public = resolve(JETS, "opendata", None, public=("CMS", "SIM300"))
+    assert (public.to_fetch, public.to_simulate) == (("CMS", "SIM300"), ())
+    both = resolve(JETS, "opendata", "simulated", public=("CMS", "SIM300"))
+    assert (both.to_fetch, both.to_simulate) == (("CMS", "SIM300"), ("SIM470",))
+    with pytest.raises(UserError, match="lists no public files"):
+        resolve(JETS, "opendata", None)

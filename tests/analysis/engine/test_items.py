@@ -69,3 +69,9 @@ def test_of_files_with_one_uuid_the_first_counts() -> None:
     assert kept == files[:2]
     assert [(copy.sample, copy.file) for copy in copies] == [("Zee", "c")]
     assert "the same file as a of ZZ (uuid u)" in copies[0].error
+
+
+def test_a_file_that_cannot_be_divided_is_one_item() -> None:
+    (item,) = split(OpenedFile("CMS", "f.h5", "u", 5000, 1, divisible=False), chunk_size=100)
+    assert (item.start, item.stop) == (0, 5000)
+    assert item.halves(1) is None

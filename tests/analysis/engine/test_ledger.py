@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.engine.ledger import NAME, PAGE, Ledger, Skim
+from analysis.engine.ledger import NAME, PAGE, Ledger, RememberedFile, Skim
 from tests.support.ledger_rows import done, entry, skim
 
 
@@ -228,10 +228,10 @@ def test_after_planning_again_the_sums_are_those_of_the_done_rows(
 def test_files_are_remembered_with_their_stamp(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         assert ledger.file("a.root") is None
-        ledger.remember_file("a.root", "stamp 1", "uuid 1", 10, 100)
-        ledger.remember_file("a.root", "stamp 2", "uuid 2", 20, 200)
+        ledger.remember_file("a.root", RememberedFile("stamp 1", "uuid 1", 10, 100))
+        ledger.remember_file("a.root", RememberedFile("stamp 2", "uuid 2", 20, 200, divisible=False))
     with Ledger(tmp_path) as ledger:
-        assert ledger.file("a.root") == ("stamp 2", "uuid 2", 20, 200)
+        assert ledger.file("a.root") == RememberedFile("stamp 2", "uuid 2", 20, 200, divisible=False)
 
 
 def test_what_is_not_a_ledger_is_not_taken_for_one(tmp_path: Path) -> None:
