@@ -17,8 +17,9 @@ from training.backend import has_gpu, keras_module
 from training.files import write_atomically, write_json
 from training.jets import FEATURES, JetPool, Jets
 from training.networks import Arrays, ParticleFlowNetwork
+from training.optimizers import Optimizer
 from training.parameters import Parameters
-from training.stacked import Member, Optimizer, Schedule, Stack, predict_stack, train_stack
+from training.stacked import Member, Schedule, Stack, predict_stack, train_stack
 
 
 class PFNParameters(Parameters):
@@ -71,11 +72,16 @@ def train_pfns(
     """One particle flow network per member, trained at once; rows of the members are jets of the pool.
 
     With `patience` each has the weights of its smallest validation loss, otherwise those after the last epoch.
+
+    Raises:
+        ValueError: as `train_stack`, or if the loss of a network is not finite at the end.
     """
     network = parameters.network()
     stack = train_stack(
         pool, members, network, parameters.optimizer(), parameters.schedule(), on_evaluation=on_evaluation
     )
+    if parameters.patience is None and not all(np.isfinite(curves["loss"][-1]) for curves in stack.curves):
+        raise ValueError("The loss of a particle flow network is not finite: lower its learning_rate.")
     weights = stack.weights() if parameters.patience is None else stack.best_weights()
     return [PFNClassifier(parameters, its, curves) for its, curves in zip(weights, stack.curves, strict=True)]
 

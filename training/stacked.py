@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from training.backend import compiled, keras_module, with_gradients
 from training.networks import Arrays, Network, cross_entropy, initial_weights, probabilities
+from training.optimizers import Optimizer, updated
 
 #: Rows of the pool in one evaluation of a replica.
 EVALUATION_BATCH = 1000
@@ -96,18 +97,6 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Optimizer:
-    """Adam (Kingma and Ba, arXiv:1412.6980, algorithm 1 as Keras has it) or plain gradient descent."""
-
-    kind: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 1e-3
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
-    l2: float = 0.0  # strength of the penalty on the squared kernels
-
-
-@dataclass(frozen=True)
 class Schedule:
     """Batches and epochs; with neither `batch_size` nor `steps` the whole sample is one step, in its own order.
 
@@ -184,12 +173,15 @@ def train_stack(
     done. Members may have samples of different sizes.
 
     Raises:
-        ValueError: if a member has no events to learn from, or a replica's loss was not finite after any epoch.
+        ValueError: if a member has no events to learn from or some that are not in the pool, or if a replica's loss,
+            with early stopping that of its validation sample, was not finite after any epoch.
     """
     if any(not len(member.train.rows) for member in members):
         raise ValueError("A network has no events to learn from.")
     if schedule.patience is not None and any(member.validation is None for member in members):
         raise ValueError("Early stopping needs a validation sample for every network.")
+    for member in members:
+        _check_rows(pool, member.train.rows)
     stack = Stack(network, members, optimizer)
     batches = _Batches(pool, stack.members, schedule)
     for epoch in range(schedule.epochs):
@@ -209,8 +201,8 @@ def train_stack(
                 stack.active &= epoch + 1 - stack.best_epoch < schedule.patience
         if not stack.active.any():
             break
-    for curves in stack.curves:
-        if not np.isfinite(curves["loss"]).any():
+    for curves, smallest in zip(stack.curves, stack.smallest, strict=True):
+        if not np.isfinite(curves["loss"] if schedule.patience is None else smallest).any():
             raise ValueError("The network's loss is not finite after any epoch: lower its learning_rate.")
     return stack
 
@@ -309,36 +301,9 @@ def _compiled_step(
             return ops.sum(mean), total
 
         total, gradients = with_gradients(loss, list(state[0]))
-        return _updated(optimizer, state, gradients, number > 0), total
+        return updated(optimizer, state, gradients, number > 0), total
 
     return compiled(step)
-
-
-def _updated(optimizer: Optimizer, state: Any, gradients: Sequence[Any], active: Any) -> list[Any]:
-    """State after one step of the active replicas; each has its own number of steps."""
-    ops = keras_module().ops
-    weights, moments, steps = state
-
-    def per_replica(values: Any, like: Any) -> Any:
-        return ops.reshape(values, (-1, *(1,) * (len(like.shape) - 1)))
-
-    def chosen(new: Any, old: Any) -> Any:
-        return ops.where(per_replica(active, old), new, old)
-
-    if optimizer.kind == "sgd":
-        new = [chosen(w - optimizer.learning_rate * g, w) for w, g in zip(weights, gradients, strict=True)]
-        return [new, [], steps]
-    steps = steps + ops.cast(active, steps.dtype)
-    beta_1, beta_2 = optimizer.beta_1, optimizer.beta_2
-    done = ops.maximum(steps, 1.0)
-    rate = optimizer.learning_rate * ops.sqrt(1 - ops.power(beta_2, done)) / (1 - ops.power(beta_1, done))
-    new, first, second = [], [], []
-    for w, g, m, v in zip(weights, gradients, *moments, strict=True):
-        first.append(chosen(m + (1 - beta_1) * (g - m), m))
-        second.append(chosen(v + (1 - beta_2) * (ops.square(g) - v), v))
-        change = per_replica(rate, w) * first[-1] / (ops.sqrt(second[-1]) + optimizer.epsilon)
-        new.append(chosen(w - change, w))
-    return [new, [first, second], steps]
 
 
 @lru_cache(maxsize=32)
@@ -347,6 +312,12 @@ def _compiled_outputs(network: Network, gather: Callable[..., Any], capacity: in
         return probabilities(network.logits(weights, constants, gather(arrays, rows, capacity), ()))
 
     return compiled(outputs)
+
+
+def _check_rows(pool: Pool, rows: NDArray[np.integer]) -> None:
+    """XLA takes the nearest row for one that does not exist, and says nothing."""
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(pool):
+        raise ValueError(f"The pool has the rows 0 to {len(pool) - 1}, not {rows.min()} to {rows.max()}.")
 
 
 def forget_compiled() -> None:
@@ -363,6 +334,7 @@ def _evaluate(
     batch = EVALUATION_BATCH
     table = np.full((len(rows), -(-longest // batch) * batch), len(pool), np.int32)
     for replica, its in enumerate(rows):
+        _check_rows(pool, its)
         table[replica, : len(its)] = its
     parts = table.reshape(len(rows), -1, batch)
     capacity = pool.capacity(parts)

@@ -11,9 +11,10 @@ import numpy as np
 from training.backend import backend_name, compiled, keras_module, with_gradients
 from training.jets import JetPool, preprocess
 from training.networks import ParticleFlowNetwork, cross_entropy
+from training.optimizers import Optimizer
 from training.pfn import PFNClassifier, PFNParameters, train_pfns
 from training.stack_size import bytes_per_replica
-from training.stacked import Member, Optimizer, Part, Stack, _compiled_step
+from training.stacked import Member, Part, Stack, _compiled_step
 
 PARAMETERS = PFNParameters(phi_units=(20, 24), f_units=(16,), epochs=1, batch_size=50)
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from training.networks import DenseNetwork, Network, initial_weights
-from training.stacked import FeaturePool, Member, Optimizer, Part, Pool, Schedule, Stack, predict_stack, train_stack
+from training.optimizers import Optimizer
+from training.stacked import FeaturePool, Member, Part, Pool, Schedule, Stack, predict_stack, train_stack
 
 NETWORK = DenseNetwork(3, (6, 5), outputs=2, activation="tanh")
 
@@ -138,6 +139,9 @@ def test_what_cannot_be_trained_is_said() -> None:
     nothing = Part(np.empty(0, int), np.empty(0, int))
     with pytest.raises(ValueError, match="no events to learn from"):
         train_stack(pool, [replace(member, train=nothing)], NETWORK, Optimizer(), Schedule())
+    for rows in (np.array([0, 600]), np.array([-1, 4])):
+        with pytest.raises(ValueError, match="The pool has the rows 0 to 599, not"):
+            train_stack(pool, [replace(member, train=Part(rows, label[:2]))], NETWORK, Optimizer(), Schedule())
     with pytest.raises(ValueError, match="Early stopping needs a validation sample"):
         train_stack(pool, [replace(member, validation=None)], NETWORK, Optimizer(), Schedule(patience=1))
     with pytest.raises(ValueError, match="differ in their number"):
