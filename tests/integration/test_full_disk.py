@@ -36,7 +36,7 @@ def _run(*words: str) -> None:
 
 def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
     source = make_source(tmp_path / "source", ("ZZ", "Zee"), events=2000)
-    words = ("skim", "higgs4l", "--source", source, "--set", "chunk_size=50", "--set", "cluster.free_space=100kB",
+    words = ("skim", "higgs4l", "--source", source, "--set", "chunk_size=10", "--set", "cluster.free_space=100kB",
              "--set", "retries.first_pause=0.1", "--workers", "2")  # fmt: skip
     done = hepbatch(*words, "--output", tmp_path / "roomy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
