@@ -138,8 +138,9 @@ def _mounts(root: Path, directory: Path) -> str:
         lines += [f"chmod a+x '{root}{parent}'" for parent in path.parents]
     for inside, outside in ((SECRETS, "secrets"), (EOS, "eos")):
         lines += [f"mkdir -p '{root}{inside}'", f"mount --bind '{directory}/{outside}' '{root}{inside}'"]
-    # A Python below /usr/local has its library there.
-    lines += [f"mount -t proc proc '{root}/proc'", f"mount --rbind /dev '{root}/dev'", f"chroot '{root}' ldconfig"]
+    # A Python below /usr/local has its library there; two that write the cache of libraries at once break each other.
+    libraries = f"flock '{root}/etc/ld.so.lock' chroot '{root}' ldconfig"
+    lines += [f"mount -t proc proc '{root}/proc'", f"mount --rbind /dev '{root}/dev'", libraries]
     return "\n".join(lines)
 
 
