@@ -14,7 +14,8 @@ from training.networks import ParticleFlowNetwork, cross_entropy
 from training.optimizers import Optimizer
 from training.pfn import PFNClassifier, PFNParameters, train_pfns
 from training.stack_size import bytes_per_replica
-from training.stacked import Member, Part, Stack, _compiled_step
+from training.stacked import Member, Part, Stack
+from training.stacked_steps import compiled_steps
 
 PARAMETERS = PFNParameters(phi_units=(20, 24), f_units=(16,), epochs=1, batch_size=50)
 
@@ -62,14 +63,14 @@ def measure() -> dict[str, np.ndarray]:
 
 
 def memory(pool: JetPool, label: np.ndarray) -> dict[str, np.ndarray]:
-    """What XLA sets aside for a step of two networks of the usual size, and what we say it does [bytes]."""
+    """What XLA sets aside for two steps of two networks of the usual size, and what we say it does [bytes]."""
     ops = keras_module().ops
-    network, rows = ParticleFlowNetwork(), np.arange(200, dtype=np.int32).reshape(2, 100)
-    members = [Member(np.random.SeedSequence(1), Part(rows[0], label[rows[0]])) for _ in range(2)]
+    network, rows = ParticleFlowNetwork(), np.tile(np.arange(200, dtype=np.int32).reshape(2, 100), (2, 1, 1))
+    members = [Member(np.random.SeedSequence(1), Part(rows[0, 0], label[rows[0, 0]])) for _ in range(2)]
     stack, capacity = Stack(network, members, Optimizer()), pool.capacity(rows)
-    step = _compiled_step(network, Optimizer(), pool.gather, capacity)
-    batch = (rows, label[rows].astype(np.int32), np.ones((2, 100), np.float32))
-    lowered = step.lower(stack.state, [], pool.arrays, *(ops.convert_to_tensor(array) for array in batch), [])
+    steps = compiled_steps(network, Optimizer(), pool.gather, capacity)
+    batch = (rows, label[rows].astype(np.int32), np.ones((2, 2, 100), np.float32))
+    lowered = steps.lower(stack.state, [], pool.arrays, *(ops.convert_to_tensor(array) for array in batch), [])
     analysis = lowered.compile().memory_analysis()
     own = sum(array.nbytes for array in pool.arrays)
     used = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes - own
