@@ -14,8 +14,9 @@ The formula, for N trainings of E epochs of S steps in stacks of R networks:
 - fraction, of the peak, that products as narrow as these (100 to 128) reach: 0.4, an assumption;
 - compile: as measured on the device at hand, whichever is predicted.
 
-The terms are added up, as if nothing overlapped. Useful arithmetic, of which achieved FLOP/s are said, is that of real
-particles, without the sum over them: what any way to train the network has to do.
+XLA's own analysis of a compiled step (JAX, CPU) has the same arithmetic and traffic; `tests/training/test_backends.py`
+compares them. The terms are added up, as if nothing overlapped. Useful arithmetic, of which achieved FLOP/s are said,
+is that of real particles, without the sum over them: what any way to train the network has to do.
 """
 
 import math

@@ -315,13 +315,15 @@ def _evaluate(
     capacity = pool.capacity(parts)
     function = compiled_outputs(network, pool.gather, capacity)
     found = [
-        ops.convert_to_numpy(function(weights, constants, pool.arrays, ops.convert_to_tensor(parts[:, i].copy())))
+        function(weights, constants, pool.arrays, ops.convert_to_tensor(parts[:, i].copy()))
         for i in range(parts.shape[1])
     ]
     outputs = network.shapes[-1][0]
     if not found:
         return [np.empty((0,) if outputs == 1 else (0, outputs)) for _ in rows]
-    joined: NDArray[np.float64] = np.asarray(np.concatenate(found, axis=1), np.float64)
+    # Only now is waited for the device, which meanwhile has all batches.
+    arrays = [np.asarray(ops.convert_to_numpy(one), np.float64) for one in found]
+    joined = np.concatenate(arrays, axis=1)
     return [joined[replica, : len(its)] for replica, its in enumerate(rows)]
 
 
