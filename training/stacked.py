@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from training.backend import keras_module
 from training.networks import Arrays, Network, initial_weights
 from training.optimizers import Optimizer
-from training.stacked_steps import compiled_outputs, compiled_steps
+from training.stacked_steps import compiled_outputs, compiled_steps, in_turns, one_after_another
 
 #: Rows of the pool in one evaluation of a replica.
 EVALUATION_BATCH = 1000
@@ -191,6 +191,8 @@ def train_stack(
         losses = []
         for number, batch in enumerate(batches.epoch(stack.active)):
             steps = compiled_steps(network, optimizer, pool.gather, batches.capacity)
+            if len(stack) > 1 and in_turns(network, max(batches.sizes), batches.capacity):
+                steps = one_after_another(steps)
             masks = batches.dropout_masks(network, number, stack.active)
             stack.state, loss = steps(stack.state, stack.constants, pool.arrays, *batch, masks)
             losses.append(loss)
