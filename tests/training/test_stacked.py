@@ -56,6 +56,21 @@ def test_a_replica_is_what_it_would_be_alone(
     assert np.abs(stack.weights()[0][0] - begin[0]).max() > 1e-2
 
 
+def test_a_replica_begins_with_the_weights_that_it_is_given() -> None:
+    pool, _, label = data()
+    seeded, other = members(label, 2)
+    given = replace(other, initial=tuple(initial_weights(NETWORK, seeded.generator("weights"))))
+    stack = Stack(NETWORK, [seeded, given, other], Optimizer())
+    assert largest_difference(stack, stack, 1, 0) == 0
+    assert largest_difference(stack, stack, 1, 2) > 1e-2
+    same = tuple(initial_weights(NETWORK, other.generator("weights")))
+    schedule = Schedule(epochs=2, batch_size=64)
+    from_seed, from_given = (
+        train_stack(pool, [one], NETWORK, Optimizer(), schedule) for one in (other, replace(other, initial=same))
+    )
+    assert largest_difference(from_seed, from_given, 0, 0) == 0
+
+
 def test_on_a_processor_large_steps_are_taken_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = DenseNetwork(3, (10,)), DenseNetwork(3, (1000,))
     assert not in_turns(small, 100, 100)
