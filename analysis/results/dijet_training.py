@@ -96,6 +96,8 @@ def load_training(run: RunDirectory) -> DijetTraining | None:
         made = [bin_["low"] for bin_ in files.result["pool"]["bins"]]
         if made != list(settings.bin_edges[:-1]) or files.result["classifier"] != settings.classifier:
             raise UserError(f"{files.directory} was trained with other bins or another classifier: train again")
+        if files.result["task"] == "pairs" and any("observables" not in one for one in files.result["members"]):
+            raise UserError(f"{files.directory} was trained by an earlier version: train again")
     of_pairs = [files for files in run.models if files.result["task"] == "pairs"]
     taggers = [m for files in run.models if files.result["task"] == "composition" for m in files.result["members"]]
     expected = settings.composition_trainings if settings.pool == "simulation" else 0

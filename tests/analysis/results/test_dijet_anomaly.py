@@ -269,6 +269,13 @@ def test_trainings_of_another_configuration_are_refused(copy: Path) -> None:
         produce(copy, QUICK)
 
 
+def test_trainings_of_an_earlier_version_are_refused(copy: Path) -> None:
+    (one, *_) = sorted((copy / "models").glob("null_*"))
+    edit_json(one / "result.json", lambda result: result["members"][0].pop("observables"))
+    with pytest.raises(UserError, match="null_.* was trained by an earlier version: train again"):
+        produce(copy, QUICK)
+
+
 @pytest.mark.usefixtures("no_plots")
 def test_without_partons_there_is_no_expectation_from_the_composition(copy: Path) -> None:
     """As for recorded data: the AUC are there."""
