@@ -272,7 +272,7 @@ def test_trainings_of_another_configuration_are_refused(copy: Path) -> None:
 def test_trainings_of_an_earlier_version_are_refused(copy: Path) -> None:
     (one, *_) = sorted((copy / "models").glob("null_*"))
     edit_json(one / "result.json", lambda result: result["members"][0].pop("observables"))
-    with pytest.raises(UserError, match="null_.* was trained by an earlier version: train again"):
+    with pytest.raises(UserError, match=r"null_.* was trained by an earlier version: train again"):
         produce(copy, QUICK)
 
 
