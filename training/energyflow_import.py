@@ -1,4 +1,4 @@
-"""Importing energyflow, for its numbers of particle types; `processors/energyflow_import.py` is the same, a layer apart.
+"""Importing energyflow for its numbers of particle types; `processors/energyflow_import.py` is the same, a layer apart.
 
 The package is under the GPL-3 and takes a while to load, so it is imported where it is used. At its top it imports
 `wasserstein`, which it needs for the energy mover's distance alone, and whose wheels that pip chooses with NumPy 2 are
