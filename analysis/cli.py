@@ -242,7 +242,8 @@ def fetch_datasets(**options: Any) -> bool:
     """Download the public files into the cache, and verify their checksums."""
     from analysis.stages import fetch_only
 
-    return fetch_only(_request(**options))
+    request = _request(**options)
+    return request is None or fetch_only(request)
 
 
 def _request(

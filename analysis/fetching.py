@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from analysis.configuration import Configuration
 from analysis.datasets.catalogue import Catalogue
 from analysis.datasets.download import PublicFile, fetch_file
 from analysis.datasets.samples import Sample, make_sample
@@ -14,6 +15,14 @@ from analysis.engine.attempts import Kind
 from analysis.engine.items import Failure
 from analysis.progress import say
 from analysis.run import Run
+
+
+def public_samples(configuration: Configuration) -> tuple[str, ...]:
+    """The samples of an analysis that have public files; none without such a source."""
+    if configuration.opendata is None:
+        return ()
+    names: tuple[str, ...] = configuration.module("opendata").samples(configuration.settings("opendata"))
+    return names
 
 
 def fetch(run: Run, names: Sequence[str], limit_files: int | None) -> tuple[dict[str, Sample], list[Failure]]:

@@ -52,9 +52,10 @@ def account(
     """Entries, processed entries and scale of a sample.
 
     The scale is (sum of generator weights over all catalogued entries) / (the same over the processed ones); 1 where
-    everything was processed, and for data, which cannot be scaled. It is None, with a flag that says why, where the
+    everything was processed, and for data whose whole is unknown. It is None, with a flag that says why, where the
     total is unknown or nothing was processed. `sums` gives the sum of weights of parts of files, None where it fails.
-    A sample whose published total is known is scaled to it.
+    A sample whose published total is known, recorded or simulated, is scaled to it; the flags say how many entries
+    were lost all the same.
     """
     opened = {file.path: file.entries for file in files if file.sample == sample.name}
     failed = [failure for failure in failures if failure.sample == sample.name]
@@ -62,14 +63,15 @@ def account(
     processed = collected.entries(sample.name)
     whole_files = not failed and len(opened) == len(sample.files)
     done = collected.sum_of_weights(sample.name)
-    if sample.total_weight is not None and done > 0:
-        scale = sample.total_weight / done
-        parts = (f"weights scaled by {scale:.6g} to the total of the published sample",)
-        return Accounts(sample, entries, processed, scale, () if abs(scale - 1) < WHOLE else parts)
-    if whole_files:
-        return Accounts(sample, entries, processed, 1.0, ())
     whole = "unknown" if entries is None else str(entries)
     flag = f"{processed} of {whole} entries were processed"
+    if sample.total_weight is not None and done > 0:
+        scale = sample.total_weight / done
+        lost = () if whole_files else (flag,)
+        scaled = (f"weights scaled by {scale:.6g} to the total of the published sample",)
+        return Accounts(sample, entries, processed, scale, lost if abs(scale - 1) < WHOLE else (*lost, *scaled))
+    if whole_files:
+        return Accounts(sample, entries, processed, 1.0, ())
     if sample.role == "data":
         return Accounts(sample, entries, processed, 1.0 if processed else None, (flag,))
     if not processed:

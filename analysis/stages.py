@@ -17,6 +17,7 @@ from analysis.engine.ledger import Ledger
 from analysis.engine.lock import run_lock
 from analysis.engine.stopping import Stopped, stop_request
 from analysis.errors import Interrupted, UserError
+from analysis.fetching import public_samples
 from analysis.files import remove_temporaries
 from analysis.manifest import Manifest
 from analysis.preconditions import check_before, room_may_end
@@ -212,9 +213,7 @@ def _show_end(run: Run) -> bool:
 
 def _resolve(request: Request) -> Resolved:
     configuration = request.configuration
-    public: tuple[str, ...] = ()
-    if configuration.opendata is not None:
-        public = configuration.module("opendata").samples(configuration.settings("opendata"))
+    public = public_samples(configuration)
     resolved = resolve(request.catalogue, configuration.source, configuration.complete, public)
     if resolved.to_simulate:
         from analysis.simulating import check_generator

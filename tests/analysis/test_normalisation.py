@@ -32,6 +32,9 @@ def test_a_part_of_a_published_sample_is_scaled_to_its_total() -> None:
 def test_failures_need_no_weights_where_the_total_is_known() -> None:
     collected = Collected({"SIM300": {"entries": 150, "sum_mc_weight": 0.5}})
     failure = Failure("skim", "SIM300", "b.h5", 50, 100, "broken")
-    assert account(sample(1.0), FILES, collected, [failure], no_sums).scale == pytest.approx(2.0)
+    part = account(sample(1.0), FILES, collected, [failure], no_sums)
+    assert part.scale == pytest.approx(2.0)
+    assert part.flags[0] == "150 of 200 entries were processed"
+    assert part.flags[1:] == ("weights scaled by 2 to the total of the published sample",)
     nothing = account(sample(1.0), FILES, Collected(), [failure], no_sums)
     assert nothing.scale is None

@@ -1,0 +1,47 @@
+"""What the verbs have in common: options, and how a verb ends whose run goes on elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from analysis import cluster_check, detached
+from analysis.cli import main
+from analysis.configuration import load_configuration
+from cluster.settings import ClusterSettings
+
+
+def _verbs(group: click.Group, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The words of every verb that `--detach` can follow."""
+    found = []
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found += _verbs(command, (*before, name))
+        elif any(option.name == "detach" for option in command.params):
+            found.append((*before, name))
+    return found
+
+
+@pytest.mark.parametrize("verb", _verbs(main), ids=" ".join)
+def test_a_verb_that_was_detached_ends_well(
+    verb: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def detach(directory: Path, words: list[str], settings: ClusterSettings) -> list[str]:
+        asked.append(directory)
+        return ["it goes on"]
+
+    monkeypatch.setattr(detached, "detach", detach)
+    result = CliRunner().invoke(main, [*verb, "dijet_anomaly", "--output", str(tmp_path / "out"), "--detach"])
+    assert (result.exit_code, result.exception) == (0, None)
+    assert result.output == "it goes on\n"
+    assert asked == [tmp_path / "out"]
+
+
+def test_what_is_not_yet_downloaded_cannot_be_read_by_a_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cluster_check.file_to_read(load_configuration("dijet_anomaly", source="opendata")) is None
+    assert "nothing is read: the source opendata has no files before" in capsys.readouterr().err
