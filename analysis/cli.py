@@ -185,17 +185,41 @@ def datasets() -> None:
 
 @datasets.command("list")
 @click.argument("analysis")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the configuration.")
 @ending
-def list_datasets(analysis: str) -> bool:
-    """The samples, their roles and cross sections."""
+def list_datasets(analysis: str, overrides: tuple[str, ...]) -> bool:
+    """The samples: roles, cross sections, and of the public files number, events, bytes, licence."""
     from analysis.configuration import load_configuration
-    from analysis.datasets.catalogue import load_catalogue
+    from analysis.dataset_verbs import describe
 
-    catalogue = load_catalogue(load_configuration(analysis).datasets)
-    for name, entry in catalogue.samples.items():
-        xsec = "" if entry.xsec is None else f"{entry.xsec:.6g} pb"
-        click.echo(f"{name:20s} {entry.role:12s} {entry.process:8s} {entry.dsid or '':>8} {xsec}")
+    for line in describe(load_configuration(analysis, overrides)):
+        click.echo(line)
     return True
+
+
+@datasets.command("check")
+@run_options
+@click.option("--source", default="opendata", show_default=True, metavar="NAME|PATH", help="Whose files are opened.")
+@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
+@ending
+def check_datasets(**options: Any) -> bool:
+    """Open every file of the source where it is, and say which are missing, unreadable or of another schema."""
+    from analysis.dataset_verbs import check_only
+
+    request = _request(**_aside(options, "check"))
+    return request is None or check_only(request)
+
+
+@datasets.command("fetch")
+@run_options
+@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
+@ending
+def fetch_datasets(**options: Any) -> bool:
+    """Download the public files into the cache, and verify their checksums."""
+    from analysis.dataset_verbs import fetch_only
+
+    request = _request(**_aside(options, "fetch"))
+    return request is None or fetch_only(request)
 
 
 @datasets.command("simulate")
@@ -234,15 +258,13 @@ def check_cluster(
     return cluster_check.check_cluster(settings, name, output or Path("results/cluster-check") / Path(name).stem, path)
 
 
-@datasets.command("fetch")
-@run_options
-@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
-@ending
-def fetch_datasets(**options: Any) -> bool:
-    """Download the public files into the cache, and verify their checksums."""
-    from analysis.stages import fetch_only
+def _aside(options: dict[str, Any], verb: str) -> dict[str, Any]:
+    """The options with a directory of its own, so that a verb leaves what an earlier run left in its directory."""
+    if options["output"] is not None:
+        return options
+    from analysis.configuration import load_configuration
 
-    return fetch_only(_request(**options))
+    return {**options, "output": Path("results/datasets") / verb / load_configuration(options["analysis"]).name}
 
 
 def _request(

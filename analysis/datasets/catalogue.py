@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from analysis.configuration import find_yaml, read_yaml, validate
+from analysis.datasets.publication import Publication
 
 Role = Literal["data", "background", "signal"]
 
@@ -33,6 +34,7 @@ class SampleEntry(BaseModel):
     files: str | None = Field(default=None, description="pattern of the names of its files, where there is no layout")
     optional: bool = Field(default=False, description="a run is complete without it")
     simulated: bool = Field(default=True, description="the simulated source has it")
+    published: Publication | None = Field(default=None, description="its public files")
 
 
 class Layout(BaseModel):
@@ -73,7 +75,12 @@ class Catalogue(BaseModel):
         default=(), description="where entries are parts of events: the columns whose values identify an event"
     )
     layout: Layout | None = Field(default=None, description="patterns of paths; without it each sample names its files")
+    published: Publication | None = Field(default=None, description="what the publications of its samples share")
     samples: dict[str, SampleEntry]
+
+    def publication(self, name: str) -> Publication:
+        """What is public of a sample, with what its catalogue says of all; empty where nothing is."""
+        return (self.samples[name].published or Publication()).over(self.published)
 
     @property
     def suffixes(self) -> tuple[str, ...]:
