@@ -178,6 +178,23 @@ def cancel(analysis: str, output: Path | None) -> bool:
     return True
 
 
+@main.command()
+@run_options
+@click.option("--source", metavar="NAME|PATH", help="opendata, a directory, or a YAML file.")
+@click.option("--complete", metavar="NAME|PATH", help="Second source, for samples that the first one lacks.")
+@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
+@click.option(
+    "--like", type=click.Path(path_type=Path), help="A run whose trainings took their time [results/ANALYSIS]."
+)
+@ending
+def plan(like: Path | None, **options: Any) -> bool:
+    """Try a few work items, and say what the whole run takes: time, bytes, memory."""
+    from analysis.foresight import plan_only
+
+    request = _request(**_aside(options, "plan", "results"))
+    return request is None or plan_only(request, like)
+
+
 @main.group()
 def datasets() -> None:
     """The samples of an analysis."""
@@ -258,13 +275,13 @@ def check_cluster(
     return cluster_check.check_cluster(settings, name, output or Path("results/cluster-check") / Path(name).stem, path)
 
 
-def _aside(options: dict[str, Any], verb: str) -> dict[str, Any]:
+def _aside(options: dict[str, Any], verb: str, below: str = "results/datasets") -> dict[str, Any]:
     """The options with a directory of its own, so that a verb leaves what an earlier run left in its directory."""
     if options["output"] is not None:
         return options
     from analysis.configuration import load_configuration
 
-    return {**options, "output": Path("results/datasets") / verb / load_configuration(options["analysis"]).name}
+    return {**options, "output": Path(below) / verb / load_configuration(options["analysis"]).name}
 
 
 def _request(

@@ -82,6 +82,17 @@ def fetch(run: Run, names: Sequence[str], limit_files: int | None) -> tuple[dict
     return _samples(catalogue, [file for file in wanted if file.path in there], totals, in_place=False), failures
 
 
+def present_or_remote(configuration: Configuration, catalogue: Catalogue, names: Sequence[str]) -> dict[str, Sample]:
+    """Samples with public files: those in the cache by their paths there, the others by their addresses."""
+    if not names:
+        return {}
+    files = public_files(configuration, catalogue, names)
+    totals = configuration.module("opendata").totals(configuration.settings("opendata"), catalogue)
+    there = {file.path for file in files if noted(file)}
+    here = [replace(file, addresses=(file.path,)) if file.path in there else file for file in files]
+    return _samples(catalogue, here, totals, in_place=True)
+
+
 def _check_room(cache: Path, files: Iterable[PublicFile]) -> None:
     """Raises UserError where what is known of the sizes says that the files do not fit."""
     needed = sum(max(0, (file.size or 0) - _size(part_of(Path(file.path)))) for file in files)

@@ -51,7 +51,7 @@ def run_all(request: Request) -> bool:
     """Everything: simulate or download where asked, skim, train, report. True when the run is complete."""
     for block in ("training", "results"):
         request.configuration.module(block)  # said before anything runs
-    resolved = _resolve(request)
+    resolved = resolved_source(request)
     _check_complete(request, resolved)
     with started(request) as run:
         complete = _skim(request, run, resolved)
@@ -65,7 +65,7 @@ def run_all(request: Request) -> bool:
 
 def skim_only(request: Request) -> bool:
     """Simulate or download where asked, and skim what the source has."""
-    resolved = _resolve(request)
+    resolved = resolved_source(request)
     if resolved.absent:
         say(f"absent from the source: {', '.join(resolved.absent)}")
     with started(request) as run:
@@ -198,7 +198,8 @@ def _show_end(run: Run) -> bool:
     return show_status(run.directory, name, console(), terminal=on_terminal(), most=MOST_AT_THE_END)
 
 
-def _resolve(request: Request) -> Resolved:
+def resolved_source(request: Request) -> Resolved:
+    """What the request's sources have of every sample, before anything is opened, made or downloaded."""
     configuration = request.configuration
     public = public_samples(configuration, request.catalogue)
     resolved = resolve(request.catalogue, configuration.source, configuration.complete, public)
