@@ -45,6 +45,7 @@ class Request:
     fresh: bool = False
     limit_files: int | None = None
     retry_failed: bool = False
+    publish: str | None = None
 
 
 def run_all(request: Request) -> bool:
@@ -262,10 +263,17 @@ def make_request(
     fresh: bool = False,
     limit_files: int | None = None,
     retry_failed: bool = False,
+    publish: str | None = None,
 ) -> Request:
     """A request; the run directory is results/<analysis> where none is given."""
     directory = output or Path("results") / configuration.name
     if directory.exists() and not directory.is_dir():
         raise UserError(f"the output {directory} exists and is not a directory")
     catalogue = load_catalogue(configuration.datasets)
-    return Request(configuration, catalogue, directory, cluster, cluster_name, fresh, limit_files, retry_failed)
+    if publish is not None:
+        from analysis.published_run import Place
+
+        Place(publish)  # whether there is a package for it is said before anything runs
+    return Request(
+        configuration, catalogue, directory, cluster, cluster_name, fresh, limit_files, retry_failed, publish
+    )

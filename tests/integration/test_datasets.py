@@ -235,3 +235,21 @@ def test_a_mistake_in_a_catalogue_is_one_sentence(
     assert done.returncode == 2
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_run_is_published_and_reported_from_there(server: XRootD, tmp_path: Path) -> None:
+    done = hepbatch(
+        "skim", "higgs4l", "--source", server.data, "--output", "out", *QUICK, "--publish", tmp_path / "there",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"at {tmp_path / 'there'}" in done.stderr
+    with serving(tmp_path / "there") as served:
+        report = ("report", "higgs4l", "--output", "here", "--from", served.address)
+        done = hepbatch(*report, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        wrong = hepbatch("report", "higgs4l", "--output", "none", "--from", f"{served.address}/other", cwd=tmp_path)
+    assert (tmp_path / "here" / "report.html").stat().st_size > 10_000
+    assert (wrong.returncode, wrong.stderr) == (
+        2, f"hepbatch: there is no published run at {served.address}/other: it has no published.json\n",
+    )  # fmt: skip
