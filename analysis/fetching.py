@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analysis.configuration import Configuration
 from analysis.datasets.catalogue import Catalogue
-from analysis.datasets.download import fetch_file, noted, part_of
+from analysis.datasets.download import compared, fetch_file, noted, part_of
 from analysis.datasets.publication import PublicFile
 from analysis.datasets.samples import Sample, make_sample
 from analysis.datasets.sources import OPENDATA
@@ -76,9 +76,9 @@ def fetch(run: Run, names: Sequence[str], limit_files: int | None) -> tuple[dict
         facts.update(files=len(wanted), kept=kept, done_now=downloaded, failed=len(failures))
     run.manifest.add_failures(failures)
     say(f"fetched {downloaded} of {len(wanted)} files ({kept} were there) in {facts['seconds']:.0f} s")
-    bare = sum(file.checksum is None for file in wanted)
+    bare = sum(file.path in there and not compared(file) for file in wanted)
     if bare:
-        say(f"note: for {bare} of {len(wanted)} files no checksum is published: they were checked by their sizes only")
+        say(f"note: of {bare} files nobody knows a checksum: only their sizes were compared")
     return _samples(catalogue, [file for file in wanted if file.path in there], totals, in_place=False), failures
 
 

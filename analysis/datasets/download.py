@@ -13,12 +13,13 @@ import os
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from analysis.datasets.checksums import compute
 from analysis.datasets.publication import PublicFile
-from analysis.datasets.transfer import append
+from analysis.datasets.transfer import append, checksum_of_server
 from analysis.engine.faults import is_full, is_transient
 from processors.errors import UnreadableFile, first_line
 
@@ -48,13 +49,16 @@ def fetch_file(file: PublicFile, attempt: int = 0) -> bool:
             part.unlink(missing_ok=True)
             return False
         path.unlink(missing_ok=True)
+        expected, told = file, "was published" if file.checksum else "is what its server tells"
         try:
             resumed = _transfer(address, out)
-            wrong = _difference(file, part, address)
+            if file.checksum is None:  # nobody published one: that of the server finds what goes wrong on the way
+                expected = replace(file, checksum=checksum_of_server(address))
+            wrong = _difference(expected, part, address, told)
             if wrong is not None and resumed:  # what an earlier attempt left may be of another file
                 out.truncate(0)
                 _transfer(address, out)
-                wrong = _difference(file, part, address)
+                wrong = _difference(expected, part, address, told)
             if wrong is not None:
                 raise UnreadableFile(wrong)
             os.fsync(out.fileno())
@@ -68,17 +72,23 @@ def fetch_file(file: PublicFile, attempt: int = 0) -> bool:
                 part.unlink()
             raise
         part.replace(path)
-    _write_note(file, path)
+    _write_note(file, path, expected.checksum)
     return True
 
 
 def noted(file: PublicFile) -> bool:
     """Whether a note beside a file says that it was found to be right, and it has not been changed since."""
-    path = Path(file.path)
+    path, note = Path(file.path), _read_note(Path(file.path))
     try:
-        return _note(path).read_text(encoding="utf-8") == json.dumps(_state(file, path))
+        return note is not None and note.items() >= _state(file, path).items()
     except FileNotFoundError:
         return False
+
+
+def compared(file: PublicFile) -> bool:
+    """Whether more than the size of a file in the cache was compared: a checksum, of the publication or the server."""
+    note = _read_note(Path(file.path))
+    return note is not None and note.get("compared") is not None
 
 
 def part_of(path: Path) -> Path:
@@ -90,11 +100,11 @@ def _right(file: PublicFile, path: Path) -> bool:
     """Whether the file is in the cache and right, which takes a look at all of it."""
     if not path.is_file() or _difference(file, path, str(path)) is not None:
         return False
-    _write_note(file, path)
+    _write_note(file, path, file.checksum)
     return True
 
 
-def _difference(file: PublicFile, path: Path, origin: str) -> str | None:
+def _difference(file: PublicFile, path: Path, origin: str, told: str = "was published") -> str | None:
     """A sentence where the content at `path` is not what was published; None where it is, as far as that was."""
     size = path.stat().st_size
     name, kept = Path(file.path).name, "nothing was kept of it"
@@ -108,8 +118,8 @@ def _difference(file: PublicFile, path: Path, origin: str) -> str | None:
     found = compute(path, kind)
     if found != file.checksum:
         shown = {"md5": "MD5", "sha256": "SHA-256", "adler32": "Adler-32"}[kind]
-        told, right = (text.partition(":")[2] for text in (found, file.checksum))
-        return f"{origin} is not the published file {name}: its {shown} is {told}, {right} was published; {kept}"
+        is_now, right = (text.partition(":")[2] for text in (found, file.checksum))
+        return f"{origin} is not the published file {name}: its {shown} is {is_now}, {right} {told}; {kept}"
     return None
 
 
@@ -154,9 +164,19 @@ def _note(path: Path) -> Path:
     return path.with_name(f".{path.name}.verified")
 
 
-def _write_note(file: PublicFile, path: Path) -> None:
+def _read_note(path: Path) -> dict[str, Any] | None:
+    """The note beside a file; None where there is none, or only a part of one."""
     try:
-        _note(path).write_text(json.dumps(_state(file, path)), encoding="utf-8")
+        content = json.loads(_note(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _write_note(file: PublicFile, path: Path, checksum: str | None) -> None:
+    try:
+        content = _state(file, path) | {"compared": checksum}
+        _note(path).write_text(json.dumps(content), encoding="utf-8")
     except OSError as problem:
         # A cache that others keep and this user only reads: the file is as right without a note, which saves time only.
         if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):

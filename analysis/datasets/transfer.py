@@ -12,6 +12,8 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any, BinaryIO
 
+from analysis.addresses import XROOTD
+from analysis.datasets.publication import DIGESTS
 from processors.errors import UnreadableFile
 from processors.patient import Patience, patience
 
@@ -33,6 +35,23 @@ def append(address: str, out: BinaryIO) -> None:
         _ranges(address, out, patience())
     else:
         raise UnreadableFile(f"{address} is no address of a server: it must begin with https://, root:// or the like")
+
+
+def checksum_of_server(address: str) -> str | None:
+    """The checksum that the server of a file knows, as `kind:digits`: XRootD servers can be asked.
+
+    None of other servers, and of one that has none: then there is nothing to compare with.
+    """
+    if not address.startswith(XROOTD):
+        return None
+    from processors.remote import file_system
+
+    system, inner = file_system(address, patience())
+    try:
+        kind, digits = system.checksum(inner)
+    except OSError:
+        return None
+    return f"{kind}:{digits.lower()}" if len(digits) == DIGESTS.get(kind) else None
 
 
 def _web(address: str, out: BinaryIO, limits: Patience) -> None:

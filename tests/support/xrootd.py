@@ -32,6 +32,7 @@ all.role server
 all.export / r/o
 oss.localroot {data}
 xrd.protocol http:{http_port} libXrdHttp.so
+xrootd.chksum adler32
 """
 WRITABLE = FILES.replace("all.export / r/o", "all.export /")
 # Forwards to the server that the path names: root://proxy//root://server//file.

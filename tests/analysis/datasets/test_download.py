@@ -14,8 +14,9 @@ import pytest
 from support.http_files import serving
 from support.xrootd import xrootd
 
-from analysis.datasets.download import fetch_file
+from analysis.datasets.download import compared, fetch_file
 from analysis.datasets.publication import PublicFile
+from analysis.datasets.transfer import checksum_of_server
 from processors.errors import UnreadableFile
 from processors.faults import is_transient
 
@@ -214,3 +215,25 @@ def test_a_file_comes_over_xrootd_and_is_resumed(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="there is no such file"):
             fetch_file(gone)
     assert [name for name in left(tmp_path) if "verified" not in name] == []
+
+
+@pytest.mark.slow
+def test_where_no_checksum_is_published_the_server_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with xrootd(lambda directory: (directory / "jets.h5").write_bytes(CONTENT)) as server:
+        path = str(tmp_path / "cache" / "jets.h5")
+        file = PublicFile("SIM300", (f"{server.root}//jets.h5",), path, size=len(CONTENT))
+        assert checksum_of_server(file.addresses[0]) == f"adler32:{zlib.adler32(CONTENT):08x}"
+        assert checksum_of_server(f"{server.root}//none.h5") is None
+        assert checksum_of_server(f"{server.http}/jets.h5") is None
+        assert fetch_file(file)
+        assert compared(file)
+        assert not fetch_file(file)
+        Path(path).unlink()
+        with monkeypatch.context() as patch:  # what goes wrong on the way
+            patch.setattr("analysis.datasets.download.checksum_of_server", lambda _: "adler32:00000001")
+            with pytest.raises(UnreadableFile, match="00000001 is what its server tells"):
+                fetch_file(file)
+        assert not Path(path).exists()
+        over_http = replace(file, addresses=(f"{server.http}/jets.h5",))
+        assert fetch_file(over_http)
+        assert not compared(over_http)
