@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from analysis.configuration import find_yaml, read_yaml, validate
+from analysis.datasets.file_lists import with_lists
 from analysis.datasets.publication import Publication
 
 Role = Literal["data", "background", "signal"]
@@ -104,5 +105,5 @@ class Catalogue(BaseModel):
 def load_catalogue(name: str) -> Catalogue:
     """The catalogue `name`: a name under configs/datasets, or a YAML file."""
     path: Path = find_yaml(name, "datasets", "catalogue")
-    content: dict[str, Any] = read_yaml(path)
+    content: dict[str, Any] = with_lists(read_yaml(path), path)
     return validate(Catalogue, content, f"the catalogue {path.name}")

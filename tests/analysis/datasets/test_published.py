@@ -1,6 +1,7 @@
 """The public files that the catalogues list."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,56 @@ def test_a_wrong_file_in_a_catalogue_is_one_sentence(tmp_path: Path, listed: dic
     ) as caught:
         load_catalogue(str(path))
     assert expected in str(caught.value)
+
+
+LIST = """# record 12345
+root://eospublic.cern.ch//eos/opendata/cms/mc/RunIISummer20UL16NanoAODv9/VBF/a.root\t1234\tadler32:0123abcd
+http://opendata.cern.ch/eos/opendata/cms/mc/RunIISummer20UL16NanoAODv9/VBF/b.root 5 adler32:0123abce events=7
+VBF/c.root -
+
+"""
+
+
+def with_list(directory: Path, text: str) -> str:
+    content = yaml.safe_load((CONFIGS / "datasets" / "ditau_mass.yaml").read_text())
+    content["samples"]["VBFHToTauTau_M125"]["published"]["list"] = "vbf.txt"
+    (directory / "vbf.txt").write_text(text)
+    (directory / "catalogue.yaml").write_text(yaml.safe_dump(content))
+    return str(directory / "catalogue.yaml")
+
+
+def test_a_list_of_the_portals_client_is_taken_as_it_is(tmp_path: Path) -> None:
+    files = load_catalogue(with_list(tmp_path, LIST)).publication("VBFHToTauTau_M125").files
+    assert [(one.path, one.size, one.checksum, one.events) for one in files] == [
+        ("VBF/a.root", 1234, "adler32:0123abcd", None),
+        ("VBF/b.root", 5, "adler32:0123abce", 7),
+        ("VBF/c.root", None, None, None),
+    ]
+
+
+def test_a_long_list_is_read_fast(tmp_path: Path) -> None:
+    lines = [f"VBF/{number:06d}.root {number} adler32:{number:08x}" for number in range(20_000)]
+    path = with_list(tmp_path, "\n".join(lines))
+    clock = time.process_time()
+    catalogue = load_catalogue(path)
+    files = listed_opendata.files(Settings(cache=str(tmp_path)), catalogue, "VBFHToTauTau_M125")
+    assert time.process_time() - clock < 5
+    assert len(files) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("root://elsewhere//eos/other/a.root", "vbf.txt, line 1: root://elsewhere//eos/other/a.root is below none"),
+        ("\nVBF/a.root large", "vbf.txt, line 2: 'large' is no size"),
+        ("VBF/a.root adler32:xyz", "files.0.checksum"),
+    ],
+)
+def test_a_mistake_in_a_list_is_one_sentence(tmp_path: Path, text: str, expected: str) -> None:
+    path = with_list(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        load_catalogue(path)
+    assert expected in str(caught.value)
+    (tmp_path / "vbf.txt").unlink()
+    with pytest.raises(UserError, match=r"samples\.VBFHToTauTau_M125\.published\.list: there is no file"):
+        load_catalogue(path)
