@@ -57,6 +57,11 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
+def publish_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option of verbs that finish a run."""
+    return click.option("--publish", metavar="URL", help="Copy the finished run there (root://, s3://, ...).")(command)
+
+
 def ending(command: Callable[..., bool]) -> Callable[..., None]:
     """Turns the outcome of a verb into the exit status: 0 complete, 1 with failures, 2 wrong input (one sentence)."""
 
@@ -81,6 +86,7 @@ def ending(command: Callable[..., bool]) -> Callable[..., None]:
 @main.command()
 @run_options
 @source_options
+@publish_option
 @ending
 def run(**options: Any) -> bool:
     """Everything: skim, train and report."""
@@ -91,12 +97,13 @@ def run(**options: Any) -> bool:
         return True
     complete = run_all(request)
     click.echo(f"report: {request.directory / 'report.html'}")
-    return complete
+    return _published(request, complete)
 
 
 @main.command()
 @run_options
 @source_options
+@publish_option
 @ending
 def skim(**options: Any) -> bool:
     """Skim the source: cutflow, histograms, Parquet."""
@@ -107,11 +114,12 @@ def skim(**options: Any) -> bool:
         return True
     complete = skim_only(request)
     click.echo(f"skim: {request.directory / 'skim'}")
-    return complete
+    return _published(request, complete)
 
 
 @main.command()
 @run_options
+@publish_option
 @ending
 def train(**options: Any) -> bool:
     """Train on the skim of an earlier run."""
@@ -122,22 +130,28 @@ def train(**options: Any) -> bool:
         return True
     complete = train_only(request)
     click.echo(f"models: {request.directory / 'models'}")
-    return complete
+    return _published(request, complete)
 
 
 @main.command()
 @run_options
+@publish_option
+@click.option("--from", "origin", metavar="URL", help="A published run: it is brought here first.")
 @ending
-def report(**options: Any) -> bool:
+def report(origin: str | None, **options: Any) -> bool:
     """Figures, tables and the page of an earlier run."""
     from analysis.stages import report_only
 
     request = _request(**options)
     if request is None:
         return True
+    if origin is not None:
+        from analysis.published_run import fetch_run
+
+        fetch_run(origin, request.directory)
     complete = report_only(request)
     click.echo(f"report: {request.directory / 'report.html'}")
-    return complete
+    return _published(request, complete)
 
 
 @main.command()
@@ -178,6 +192,23 @@ def cancel(analysis: str, output: Path | None) -> bool:
     return True
 
 
+@main.command()
+@run_options
+@click.option("--source", metavar="NAME|PATH", help="opendata, a directory, or a YAML file.")
+@click.option("--complete", metavar="NAME|PATH", help="Second source, for samples that the first one lacks.")
+@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
+@click.option(
+    "--like", type=click.Path(path_type=Path), help="A run whose trainings took their time [results/ANALYSIS]."
+)
+@ending
+def plan(like: Path | None, **options: Any) -> bool:
+    """Try a few work items, and say what the whole run takes: time, bytes, memory."""
+    from analysis.foresight import plan_only
+
+    request = _request(**_aside(options, "plan", "results"))
+    return request is None or plan_only(request, like)
+
+
 @main.group()
 def datasets() -> None:
     """The samples of an analysis."""
@@ -185,17 +216,41 @@ def datasets() -> None:
 
 @datasets.command("list")
 @click.argument("analysis")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the configuration.")
 @ending
-def list_datasets(analysis: str) -> bool:
-    """The samples, their roles and cross sections."""
+def list_datasets(analysis: str, overrides: tuple[str, ...]) -> bool:
+    """The samples: roles, cross sections, and of the public files number, events, bytes, licence."""
     from analysis.configuration import load_configuration
-    from analysis.datasets.catalogue import load_catalogue
+    from analysis.dataset_verbs import describe
 
-    catalogue = load_catalogue(load_configuration(analysis).datasets)
-    for name, entry in catalogue.samples.items():
-        xsec = "" if entry.xsec is None else f"{entry.xsec:.6g} pb"
-        click.echo(f"{name:20s} {entry.role:12s} {entry.process:8s} {entry.dsid or '':>8} {xsec}")
+    for line in describe(load_configuration(analysis, overrides)):
+        click.echo(line)
     return True
+
+
+@datasets.command("check")
+@run_options
+@click.option("--source", default="opendata", show_default=True, metavar="NAME|PATH", help="Whose files are opened.")
+@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
+@ending
+def check_datasets(**options: Any) -> bool:
+    """Open every file of the source where it is, and say which are missing, unreadable or of another schema."""
+    from analysis.dataset_verbs import check_only
+
+    request = _request(**_aside(options, "check"))
+    return request is None or check_only(request)
+
+
+@datasets.command("fetch")
+@run_options
+@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
+@ending
+def fetch_datasets(**options: Any) -> bool:
+    """Download the public files into the cache, and verify their checksums."""
+    from analysis.dataset_verbs import fetch_only
+
+    request = _request(**_aside(options, "fetch"))
+    return request is None or fetch_only(request)
 
 
 @datasets.command("simulate")
@@ -234,16 +289,22 @@ def check_cluster(
     return cluster_check.check_cluster(settings, name, output or Path("results/cluster-check") / Path(name).stem, path)
 
 
-@datasets.command("fetch")
-@run_options
-@click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
-@ending
-def fetch_datasets(**options: Any) -> bool:
-    """Download the public files into the cache, and verify their checksums."""
-    from analysis.stages import fetch_only
+def _published(request: Any, complete: bool) -> bool:
+    """Copies the finished run where the user wants it; passes on whether it is complete."""
+    if request.publish is not None:
+        from analysis.publishing import publish_run
 
-    request = _request(**options)
-    return request is None or fetch_only(request)
+        publish_run(request.directory, request.publish)
+    return complete
+
+
+def _aside(options: dict[str, Any], verb: str, below: str = "results/datasets") -> dict[str, Any]:
+    """The options with a directory of its own, so that a verb leaves what an earlier run left in its directory."""
+    if options["output"] is not None:
+        return options
+    from analysis.configuration import load_configuration
+
+    return {**options, "output": Path(below) / verb / load_configuration(options["analysis"]).name}
 
 
 def _request(
@@ -258,6 +319,7 @@ def _request(
     limit_files: int | None = None,
     retry_failed: bool = False,
     detach: bool = False,
+    publish: str | None = None,
 ) -> Any:
     """The checked request; None where it was handed to a process of its own."""
     from analysis.cluster_choice import load_cluster
@@ -270,8 +332,9 @@ def _request(
     configuration = load_configuration(analysis, others, source=source, complete=complete)
     settings = load_cluster(cluster, tuple(text.removeprefix("cluster.") for text in of_cluster), workers)
     request = make_request(
-        configuration, settings, cluster, output, fresh=fresh, limit_files=limit_files, retry_failed=retry_failed
-    )
+        configuration, settings, cluster, output, fresh=fresh, limit_files=limit_files, retry_failed=retry_failed,
+        publish=publish,
+    )  # fmt: skip
     if not detach:
         check_place(settings)
         return request

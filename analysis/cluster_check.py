@@ -13,7 +13,7 @@ from analysis.datasets.sources import resolve
 from analysis.engine.lock import run_lock
 from analysis.engine.stopping import Stopped, StopRequest, stop_request
 from analysis.errors import Interrupted, UserError
-from analysis.fetching import public_samples
+from analysis.fetching import present_or_remote, public_samples
 from analysis.progress import say
 from cluster import credentials, space
 from cluster.errors import ClusterError
@@ -54,12 +54,14 @@ def check_cluster(settings: ClusterSettings, name: str, directory: Path, path: s
 
 
 def file_to_read(configuration: Any) -> str | None:
-    """The first file of an analysis' source; None where it has none before it is simulated or downloaded."""
-    public = public_samples(configuration)
-    resolved = resolve(load_catalogue(configuration.datasets), configuration.source, configuration.complete, public)
-    path = next((path for sample in resolved.samples.values() for path in sample.files), None)
+    """The first file of an analysis' source, of public ones the address; None where it is yet to be simulated."""
+    catalogue = load_catalogue(configuration.datasets)
+    public = public_samples(configuration, catalogue)
+    resolved = resolve(catalogue, configuration.source, configuration.complete, public)
+    samples = [*resolved.samples.values(), *present_or_remote(configuration, catalogue, resolved.to_fetch).values()]
+    path = next((path for sample in samples for path in sample.files), None)
     if path is None:
-        say(f"nothing is read: the source {configuration.source} has no files before they are simulated or downloaded")
+        say(f"nothing is read: the source {configuration.source} has no files before they are simulated")
     return path
 
 

@@ -52,12 +52,21 @@ def announce_dashboard(client: Client) -> None:
         say(f"dashboard: {client.dashboard_link}")
 
 
-def follow(outcomes: Iterable[Outcome], total: int, what: str, *, interval: float = LINE_INTERVAL) -> Iterator[Outcome]:
+def follow(
+    outcomes: Iterable[Outcome],
+    total: int,
+    what: str,
+    *,
+    interval: float = LINE_INTERVAL,
+    detail: Callable[[], str] | None = None,
+) -> Iterator[Outcome]:
     """Passes `outcomes` on, and shows how many of `total` items have ended; nothing where there are none.
+
+    What `detail` gives stands beside the counts; another thread asks it, a few times a second on a terminal.
 
     In a log, a line comes every `interval` seconds whether anything arrives or not, and one at the end.
     """
-    tally = Tally(total)
+    tally = Tally(total, detail=detail)
     with _shown(tally, what, interval) as changed:
         for outcome in outcomes:
             tally.add(outcome)
@@ -71,8 +80,9 @@ class Tally:
     `now` is the time of a monotonic clock; left out, it is the present.
     """
 
-    def __init__(self, total: int, now: float | None = None) -> None:
+    def __init__(self, total: int, now: float | None = None, detail: Callable[[], str] | None = None) -> None:
         self.total = total
+        self.detail = detail
         self.done = 0
         self.failed = 0
         self.started = time.monotonic() if now is None else now
@@ -170,6 +180,8 @@ def _counts(tally: Tally, what: str) -> Iterator[str]:
     yield f"{what}: {tally.done} of {tally.total} done"
     if tally.failed:
         yield f"{tally.failed} failed"
+    if tally.detail is not None:
+        yield tally.detail()
 
 
 @contextmanager
@@ -224,6 +236,8 @@ class _Counts(ProgressColumn):
         text = Text(f"{self._tally.done}/{self._tally.total}", style="progress.download")
         if self._tally.failed:
             text.append(f" {self._tally.failed} failed", style="bold red")
+        if self._tally.detail is not None:
+            text.append(f", {self._tally.detail()}")
         return text
 
 

@@ -91,11 +91,14 @@ class Run:
         *,
         kind: Kind | None = None,
         longest: float | None = None,
+        place: Path | None = None,
+        detail: Callable[[], str] | None = None,
     ) -> Iterator[Outcome]:
         """Outcomes of `function(argument, attempt)` for every argument, on the workers of a pool, as they arrive.
 
-        `what` names it where the user sees the progress (empty: no progress is shown); what takes longer than `longest`
-        [s] is taken from its worker. Raises Stopped when the run was asked to stop,
+        `what` names it where the user sees the progress (empty: no progress is shown), `detail` says more of it there;
+        what takes longer than `longest` [s] is taken from its worker; the calls write to `place`, by default the run
+        directory. Raises Stopped when the run was asked to stop,
         UserError when the pool does not start, or there is no room for what the calls write.
         """
         if not total:  # nobody is started for nothing
@@ -111,7 +114,7 @@ class Run:
         try:
             with self.stop.heeded():
                 outcomes = dispatched(dispatcher, arguments, partial(self._reopen, pool, total))
-                for outcome in follow(outcomes, total, what) if what else outcomes:
+                for outcome in follow(outcomes, total, what, detail=detail) if what else outcomes:
                     self.lock.confirm()
                     self._note(pool, outcome)
                     left += len(outcome.split) - 1
@@ -119,7 +122,7 @@ class Run:
                         self.cluster.remaining(pool, left)
                     yield outcome
         except NoSpace as problem:
-            raise UserError(no_room(self.directory, problem)) from problem
+            raise UserError(no_room(place or self.directory, problem)) from problem
         finally:
             self._mapped -= set() if inner else {pool}
             for one in fields(Counts):

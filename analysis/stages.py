@@ -45,31 +45,32 @@ class Request:
     fresh: bool = False
     limit_files: int | None = None
     retry_failed: bool = False
+    publish: str | None = None
 
 
 def run_all(request: Request) -> bool:
     """Everything: simulate or download where asked, skim, train, report. True when the run is complete."""
     for block in ("training", "results"):
         request.configuration.module(block)  # said before anything runs
-    resolved = _resolve(request)
+    resolved = resolved_source(request)
     _check_complete(request, resolved)
-    with _started(request) as run:
+    with started(request) as run:
         complete = _skim(request, run, resolved)
         lacking = _roles_without_events(run)
         if lacking:
             say(f"the run stops after the skim: no events with a known yield in the role {' and '.join(lacking)}")
-            return _settle(run, complete=False)
+            return settle(run, complete=False)
         complete = _train(run) and complete
         return _finish(run, complete)
 
 
 def skim_only(request: Request) -> bool:
     """Simulate or download where asked, and skim what the source has."""
-    resolved = _resolve(request)
+    resolved = resolved_source(request)
     if resolved.absent:
         say(f"absent from the source: {', '.join(resolved.absent)}")
-    with _started(request) as run:
-        return _settle(run, _skim(request, run, resolved))
+    with started(request) as run:
+        return settle(run, _skim(request, run, resolved))
 
 
 def train_only(request: Request) -> bool:
@@ -79,7 +80,7 @@ def train_only(request: Request) -> bool:
         lacking = _roles_without_events(run)
         if lacking:
             raise UserError(f"the skim in {request.directory} has no events of the role {' and '.join(lacking)}")
-        return _settle(run, _train(run))
+        return settle(run, _train(run))
 
 
 def report_only(request: Request) -> bool:
@@ -96,32 +97,18 @@ def simulate_only(request: Request) -> bool:
     """Make the simulated source as a directory that `--source` takes."""
     from analysis.simulating import simulate
 
-    with _started(request) as run:
+    with started(request) as run:
         names = tuple(name for name, entry in request.catalogue.samples.items() if entry.simulated)
         _, failures = simulate(run, names, request.directory)
         run.record_cluster(request.cluster_name)
-        complete = _settle(run, not failures)
+        complete = settle(run, not failures)
         say(f"the simulated source is in {request.directory}")
         return complete
 
 
-def fetch_only(request: Request) -> bool:
-    """Download the public files into the cache, where `--source opendata` finds them."""
-    from analysis.fetching import fetch
-
-    configuration = request.configuration
-    with _started(request) as run:
-        names = configuration.module("opendata").samples(configuration.settings("opendata"))
-        wanted = tuple(name for name in request.catalogue.samples if name in names)
-        fetched, failures = fetch(run, wanted, request.limit_files)
-        run.record_cluster(request.cluster_name)
-        for name, sample in fetched.items():
-            say(f"{name}: {len(sample.files)} files in {Path(sample.files[0]).parent}")
-        return _settle(run, not failures)
-
-
 @contextmanager
-def _started(request: Request) -> Iterator[Run]:
+def started(request: Request) -> Iterator[Run]:
+    """A run that begins with the first stages, in the directory of the request; leaving it ends its cluster."""
     manifest = Manifest.begin(request.directory, request.configuration, request.catalogue)
     if request.fresh:
         with run_lock(request.directory):
@@ -188,7 +175,7 @@ def _train(run: Run) -> bool:
 
 def _finish(run: Run, complete: bool) -> bool:
     _report(run.configuration, run.directory, run.manifest)
-    return _settle(run, complete)
+    return settle(run, complete)
 
 
 def _report(configuration: Configuration, directory: Path, manifest: Manifest) -> None:
@@ -200,7 +187,8 @@ def _report(configuration: Configuration, directory: Path, manifest: Manifest) -
     say(f"report in {facts['seconds']:.0f} s")
 
 
-def _settle(run: Run, complete: bool) -> bool:
+def settle(run: Run, complete: bool) -> bool:
+    """Ends a run: the manifest has its status, and the user sees how it stands. True when it is complete."""
     complete = run.manifest.settle() and complete
     run.manifest.save()
     return _show_end(run) and complete
@@ -211,9 +199,10 @@ def _show_end(run: Run) -> bool:
     return show_status(run.directory, name, console(), terminal=on_terminal(), most=MOST_AT_THE_END)
 
 
-def _resolve(request: Request) -> Resolved:
+def resolved_source(request: Request) -> Resolved:
+    """What the request's sources have of every sample, before anything is opened, made or downloaded."""
     configuration = request.configuration
-    public = public_samples(configuration)
+    public = public_samples(configuration, request.catalogue)
     resolved = resolve(request.catalogue, configuration.source, configuration.complete, public)
     if resolved.to_simulate:
         from analysis.simulating import check_generator
@@ -274,10 +263,17 @@ def make_request(
     fresh: bool = False,
     limit_files: int | None = None,
     retry_failed: bool = False,
+    publish: str | None = None,
 ) -> Request:
     """A request; the run directory is results/<analysis> where none is given."""
     directory = output or Path("results") / configuration.name
     if directory.exists() and not directory.is_dir():
         raise UserError(f"the output {directory} exists and is not a directory")
     catalogue = load_catalogue(configuration.datasets)
-    return Request(configuration, catalogue, directory, cluster, cluster_name, fresh, limit_files, retry_failed)
+    if publish is not None:
+        from analysis.published_run import Place
+
+        Place(publish)  # whether there is a package for it is said before anything runs
+    return Request(
+        configuration, catalogue, directory, cluster, cluster_name, fresh, limit_files, retry_failed, publish
+    )

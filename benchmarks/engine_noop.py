@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         make_input(directory / "input", options.items, options.files)
         make_analysis(directory)
-        _say(f"{options.items} items in {options.files} files, {options.workers} workers; {_load()}")
+        say(f"{options.items} items in {options.files} files, {options.workers} workers; {load()}")
         plan: list[tuple[int | None, signal.Signals | None]] = [
             (options.items // 3, signal.SIGKILL), (2 * options.items // 3, signal.SIGINT), (None, None)
         ]  # fmt: skip
@@ -258,13 +258,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         passed = report(sessions, directory, options.items)
         if options.peer_items:
             peers(sessions, directory, options.items, options.peer_items, options.workers)
-        _say(_load())
+        say(load())
     return int(not passed)
 
 
 def report(sessions: list[Session], directory: Path, items: int) -> bool:
     """Prints what the sessions took; whether the requirements are met."""
-    _say(
+    say(
         f"{'session':8} {'status':>6} {'done':>8} {'wall s':>7} {'start s':>7} | resident MB: {'driver first':>12} "
         f"{'peak':>5} {'growth':>6} {'scheduler':>9} {'worker':>6} | "
         f"CPU s: {'driver':>6} {'scheduler':>9} {'workers':>7}"
@@ -272,14 +272,14 @@ def report(sessions: list[Session], directory: Path, items: int) -> bool:
     for number, one in enumerate(sessions, start=1):
         driver, scheduler, worker = (one.usage[name] for name in ("driver", "scheduler", "worker"))
         cpu = [sum(usage.cpu.values()) for usage in (driver, scheduler, worker)]
-        _say(
+        say(
             f"{number:<8} {one.status:>6} {one.done:>8} {one.seconds:7.1f} {one.start_up:7.1f} | {'':12} "
             f"{one.at_first / 1e6:12.0f} {driver.peak / 1e6:5.0f} {one.growth / 1e6:6.0f} {scheduler.peak / 1e6:9.0f} "
             f"{worker.peak / 1e6:6.0f} |        {cpu[0]:6.1f} {cpu[1]:9.1f} {cpu[2]:7.1f}"
         )
     for name in ("driver", "scheduler", "worker"):
         used = sum(sum(one.usage[name].cpu.values()) for one in sessions)
-        _say(f"{name}: {1e3 * used / items:.3f} ms of CPU time per item, start-up included")
+        say(f"{name}: {1e3 * used / items:.3f} ms of CPU time per item, start-up included")
     wall = sum(one.seconds for one in sessions)
     growth = max(one.growth for one in sessions)
     ended = [one.status for one in sessions]
@@ -295,7 +295,7 @@ def report(sessions: list[Session], directory: Path, items: int) -> bool:
         < LONGEST_ITEM,
     }
     for text, passed in checks.items():
-        _say(f"{'passed' if passed else 'FAILED'}: {text}")
+        say(f"{'passed' if passed else 'FAILED'}: {text}")
     return all(checks.values())
 
 
@@ -314,14 +314,16 @@ def peers(sessions: list[Session], directory: Path, items: int, peer_items: int,
             seconds, growth = pool.submit(call, paths, number, workers).result()
         each = seconds / number
         ratios = ", ".join(f"{each / own:.2f} times ours {what}" for what, own in ours.items())
-        _say(f"{name}: {1e3 * each:.3f} ms per item of {number} ({growth / 1e6:.0f} MB more in the driver), {ratios}")
+        say(f"{name}: {1e3 * each:.3f} ms per item of {number} ({growth / 1e6:.0f} MB more in the driver), {ratios}")
 
 
-def _load() -> str:
+def load() -> str:
+    """How busy this machine is."""
     return "load of this machine: " + ", ".join(f"{load:.1f}" for load in os.getloadavg())
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Prints a line at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -86,6 +86,22 @@ class Settings(BaseModel):
     histogram_bins: int = Field(34, ge=1, description="number of bins of the m4l histogram")
     histogram_range: tuple[float, float] = Field((80.0, 250.0), description="range of the m4l histogram [GeV]")
     compression: Literal["lz4", "zstd", "snappy", "none"] = Field("lz4", description="compression of the skim files")
+    columns: dict[str, str] = Field(
+        {}, description="names of branches in the files, where they are others: {scaleFactor_TRIGGER: ...}"
+    )
+    xsec_column: str | None = Field(
+        None, description="branch with the cross section [pb] of a simulated event; null: the catalogue's number"
+    )
+    sumw_column: str | None = Field(
+        None, description="branch with the sum of generator weights of its sample; null: the catalogue's number"
+    )
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> "Settings":
+        for name in self.columns:
+            if name not in BRANCHES:
+                raise ValueError(f"columns: the selection reads no {name!r} (it reads {', '.join(BRANCHES)})")
+        return self
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> "Settings":
@@ -100,9 +116,19 @@ class Settings(BaseModel):
         """How many leptons the skim has columns for."""
         return 4 if self.leptons == "exactly_4" else 6
 
+    def column(self, name: str) -> str:
+        """What a branch is called in the files."""
+        return self.columns.get(name, name)
+
+    def branches(self, role: str) -> tuple[str, ...]:
+        """The branches, by their names in the files, that a file of a sample with this role must have."""
+        names = tuple(self.column(name) for name in branches(role))
+        normalisation = (self.xsec_column, self.sumw_column)
+        return names if role == "data" else names + tuple(name for name in normalisation if name is not None)
+
 
 def branches(role: str) -> tuple[str, ...]:
-    """The branches that a file of a sample with this role (data, background, signal) must have."""
+    """The branches that a file of a sample with this role (data, background, signal) must have, as named at 8 TeV."""
     return EVENT_BRANCHES + LEPTON_BRANCHES if role == "data" else BRANCHES
 
 

@@ -1,7 +1,7 @@
 """The coffea processor of higgs4l: weights, cutflow, histogram and skim of one chunk of events."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import hist
 import numpy as np
 from coffea import processor
 
-from processors.higgs4l import CUTS, HISTOGRAM_CUT, LEPTON_BRANCHES, WEIGHT_BRANCHES, Settings
+from processors.higgs4l import CUTS, EVENT_BRANCHES, HISTOGRAM_CUT, LEPTON_BRANCHES, WEIGHT_BRANCHES, Settings
 from processors.higgs4l_selection import Selected, at_least_four, exactly_four, select, small_integers
 from processors.kinematics import Bools, Doubles
 from processors.selections import Array, flat_content, scalar_content
@@ -33,17 +33,22 @@ class Higgs4lProcessor(processor.ProcessorABC):  # type: ignore[misc]
         self.luminosity = luminosity
         self.skim_directory = skim_directory
 
+    def branches(self, role: str) -> tuple[str, ...]:
+        """The branches that a file of a sample with this role must have."""
+        return self.settings.branches(role)
+
     def process(self, events: Any) -> dict[str, dict[str, Any]]:
         """Selects the events of one chunk, writes its skim if a directory was given, and returns the accumulator.
 
         Raises ValueError if a simulated data set lacks its normalisation or the lepton branches do not fit `lep_n`.
         """
         metadata = events.metadata
+        column = self.settings.column
         weight, mc_weight = self._weights(events, metadata)
-        counts, flat = _leptons(events, metadata)
+        counts, flat = _leptons(events, metadata, column)
         bounds = np.zeros(len(counts) + 1, dtype=np.int64)
         np.cumsum(counts, out=bounds[1:])
-        run, number = scalar_content(events["runNumber"]), scalar_content(events["eventNumber"])
+        run, number = (scalar_content(events[column(name)]) for name in EVENT_BRANCHES[:2])
         histogram = self._histogram()
         cutflow = {cut: {"events": 0, "weighted": 0.0} for cut in CUTS}
         _add(cutflow["all"], weight)
@@ -83,18 +88,34 @@ class Higgs4lProcessor(processor.ProcessorABC):  # type: ignore[misc]
         if metadata["role"] == "data":
             ones = np.ones(len(events), dtype=np.float64)
             return ones, ones
-        normalisation = []
-        for key in ("xsec", "sumw", "reduction_efficiency"):
-            value = metadata.get(key)
-            if value is None or not math.isfinite(value) or value == 0:
-                raise ValueError(f"the simulated data set {metadata['dataset']} needs a number for {key}, not {value}")
-            normalisation.append(float(value))
-        xsec, sumw, efficiency = normalisation
-        mc_weight = scalar_content(events[WEIGHT_BRANCHES[0]]).astype(np.float64)
+        xsec, sumw, efficiency = (
+            self._number(events, metadata, key, branch)
+            for key, branch in (
+                ("xsec", self.settings.xsec_column),
+                ("sumw", self.settings.sumw_column),
+                ("reduction_efficiency", None),
+            )
+        )
+        mc_weight, *factors = (scalar_content(events[self.settings.column(branch)]) for branch in WEIGHT_BRANCHES)
+        mc_weight = mc_weight.astype(np.float64)
         weight = mc_weight
-        for branch in WEIGHT_BRANCHES[1:]:
-            weight = weight * scalar_content(events[branch])
+        for factor in factors:
+            weight = weight * factor
         return weight * (self.luminosity * xsec / (sumw * efficiency)), mc_weight
+
+    @staticmethod
+    def _number(events: Any, metadata: Mapping[str, Any], key: str, branch: str | None) -> Any:
+        """A number of the normalisation, of the sample or of each event; ValueError for one that cannot be used."""
+        if branch is not None:
+            values = scalar_content(events[branch]).astype(np.float64)
+            wrong = values[~np.isfinite(values) | (values == 0)]
+            if len(wrong):
+                raise ValueError(f"{branch} of {metadata['dataset']} is {wrong[0]} in {len(wrong)} events")
+            return values
+        value = metadata.get(key)
+        if value is None or not math.isfinite(value) or value == 0:
+            raise ValueError(f"the simulated data set {metadata['dataset']} needs a number for {key}, not {value}")
+        return float(value)
 
     def _select(self, counts: Array, flat: Mapping[str, Array]) -> tuple[Bools, Array, Selected]:
         """Which events pass `four_leptons`, how many leptons they are left with, and what the selection gives."""
@@ -138,14 +159,16 @@ def _add(entry: dict[str, Any], weight: Doubles) -> None:
     entry["weighted"] += float(weight.sum())
 
 
-def _leptons(events: Any, metadata: Mapping[str, Any]) -> tuple[Array, dict[str, Array]]:
+def _leptons(events: Any, metadata: Mapping[str, Any], column: Callable[[str], str]) -> tuple[Array, dict[str, Array]]:
     """How many leptons every event has, and the lepton branches of all events one after another."""
-    counts = scalar_content(events["lep_n"]).astype(np.int64)
+    counts = scalar_content(events[column("lep_n")]).astype(np.int64)
     flat = {}
     for branch in LEPTON_BRANCHES:
-        flat[branch], own_counts = flat_content(events[branch])
+        flat[branch], own_counts = flat_content(events[column(branch)])
         if not np.array_equal(own_counts, counts):
-            raise ValueError(f"{branch} does not have lep_n entries in every event of {metadata['filename']}")
+            raise ValueError(
+                f"{column(branch)} does not have {column('lep_n')} entries in every event of {metadata['filename']}"
+            )
     flat["lep_charge"] = small_integers(flat["lep_charge"], "lep_charge")
     flat["lep_type"] = small_integers(flat["lep_type"], "lep_type")
     return counts, flat

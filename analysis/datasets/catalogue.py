@@ -9,6 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from analysis.configuration import find_yaml, read_yaml, validate
+from analysis.datasets.file_lists import with_lists
+from analysis.datasets.publication import Publication
 
 Role = Literal["data", "background", "signal"]
 
@@ -34,6 +36,7 @@ class SampleEntry(BaseModel):
     tree: str | None = Field(default=None, description="name of its TTree, where it is not that of the catalogue")
     optional: bool = Field(default=False, description="a run is complete without it")
     simulated: bool = Field(default=True, description="the simulated source has it")
+    published: Publication | None = Field(default=None, description="its public files")
 
 
 class Layout(BaseModel):
@@ -74,7 +77,12 @@ class Catalogue(BaseModel):
         default=(), description="where entries are parts of events: the columns whose values identify an event"
     )
     layout: Layout | None = Field(default=None, description="patterns of paths; without it each sample names its files")
+    published: Publication | None = Field(default=None, description="what the publications of its samples share")
     samples: dict[str, SampleEntry]
+
+    def publication(self, name: str) -> Publication:
+        """What is public of a sample, with what its catalogue says of all; empty where nothing is."""
+        return (self.samples[name].published or Publication()).over(self.published)
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -98,5 +106,5 @@ class Catalogue(BaseModel):
 def load_catalogue(name: str) -> Catalogue:
     """The catalogue `name`: a name under configs/datasets, or a YAML file."""
     path: Path = find_yaml(name, "datasets", "catalogue")
-    content: dict[str, Any] = read_yaml(path)
+    content: dict[str, Any] = with_lists(read_yaml(path), path)
     return validate(Catalogue, content, f"the catalogue {path.name}")

@@ -1,133 +1,188 @@
-"""Downloading a public file into a cache: resumed where the server allows it, under its name only when it is right.
+"""Downloading a public file into a cache: resumed where it broke off, under its name only when it is right.
 
-Neither energyflow's downloader nor pooch resumes a file of several GB that broke off, which is why this does not use
-them.
+Neither energyflow's downloader nor pooch resumes a file of several GB that broke off or knows the checksums of the CERN
+Open Data portal (Adler-32), which is why this does not use them.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import hashlib
-import http.client
 import json
-import re
-import urllib.request
-from dataclasses import dataclass
+import os
+import urllib.error
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from processors.errors import UnreadableFile
-from processors.patient import patience
+from analysis.datasets.checksums import compute
+from analysis.datasets.publication import PublicFile
+from analysis.datasets.transfer import append, checksum_of_server
+from analysis.engine.faults import is_full, is_transient
+from processors.errors import UnreadableFile, first_line
 
-# Bytes that are held at a time.
-_BLOCK = 2**20
-_SCHEMES = ("http://", "https://")
-
-
-@dataclass(frozen=True)
-class PublicFile:
-    """A published file of a sample: its address, its MD5 as published, and its place in the cache."""
-
-    sample: str
-    address: str
-    md5: str
-    path: str
+#: A transfer that broke off after at least so many bytes got somewhere: it goes on at once.
+PROGRESS = 2**20
 
 
-def fetch_file(file: PublicFile, attempt: int = 0) -> bool:  # noqa: ARG001  (each attempt goes on where one broke off)
-    """Puts the file into the cache; False where it was there with the right checksum.
+def fetch_file(file: PublicFile, attempt: int = 0) -> bool:
+    """Puts the file into the cache, from the address whose turn it is; False where it was there and right.
 
-    A checksum is taken once: a note beside the file says for which size and time of change it held.
+    Several processes may be at the same file, also on several machines: one downloads it, the others wait.
 
     Raises:
         UnreadableFile: what the server has is not the published file; nothing stays in the cache.
-        OSError: the server did not answer, or the connection broke; the next attempt goes on from there.
+        OSError: the server did not answer, or the connection broke: the next attempt goes on from there. Or the disk
+            is full: nothing of this file stays in the cache.
 
     """
     path = Path(file.path)
-    if _verified(file, path):
+    if noted(file) or _right(file, path):
         return False
+    address = file.addresses[attempt % len(file.addresses)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("a+b") as out:
-        fcntl.flock(out, fcntl.LOCK_EX)  # another run may be at the same file
-        if _verified(file, path):
+    part = part_of(path)
+    with _locked(part) as out:
+        if noted(file) or _right(file, path):
             part.unlink(missing_ok=True)
             return False
-        resumed = out.seek(0, 2) > 0
-        _download(file.address, out)
-        found = _md5(part)
-        if found != file.md5 and resumed:  # what an earlier attempt left may be of another file
-            out.truncate(0)
-            _download(file.address, out)
-            found = _md5(part)
-        if found != file.md5:
-            part.unlink()
-            raise UnreadableFile(
-                f"{file.address} is not the published file {path.name}: its MD5 is {found}, {file.md5} was published; "
-                "nothing was kept of it"
-            )
+        path.unlink(missing_ok=True)
+        expected, told = file, "was published" if file.checksum else "is what its server tells"
+        try:
+            resumed = _transfer(address, out)
+            if file.checksum is None:  # nobody published one: that of the server finds what goes wrong on the way
+                expected = replace(file, checksum=checksum_of_server(address))
+            wrong = _difference(expected, part, address, told)
+            if wrong is not None and resumed:  # what an earlier attempt left may be of another file
+                out.truncate(0)
+                _transfer(address, out)
+                wrong = _difference(expected, part, address, told)
+            if wrong is not None:
+                raise UnreadableFile(wrong)
+            os.fsync(out.fileno())
+        except Exception as problem:
+            if is_full(problem):
+                part.unlink()
+                raise OSError(
+                    errno.ENOSPC, f"no room for {path.name} in the cache {path.parent}; nothing was kept of it"
+                ) from problem
+            if not is_transient(problem):
+                part.unlink()
+            raise
         part.replace(path)
-    _note(path).write_text(json.dumps(_state(file, path)), encoding="utf-8")
+    _write_note(file, path, expected.checksum)
     return True
 
 
-def _verified(file: PublicFile, path: Path) -> bool:
-    """Whether the file is in the cache with the right checksum; a wrong one is removed."""
-    if not path.is_file():
+def noted(file: PublicFile) -> bool:
+    """Whether a note beside a file says that it was found to be right, and it has not been changed since."""
+    path, note = Path(file.path), _read_note(Path(file.path))
+    try:
+        return note is not None and note.items() >= _state(file, path).items()
+    except FileNotFoundError:
         return False
-    note = _note(path)
-    state = _state(file, path)
-    if note.is_file() and note.read_text(encoding="utf-8") == json.dumps(state):
-        return True
-    if _md5(path) != file.md5:
-        path.unlink()
+
+
+def compared(file: PublicFile) -> bool:
+    """Whether more than the size of a file in the cache was compared: a checksum, of the publication or the server."""
+    note = _read_note(Path(file.path))
+    return note is not None and note.get("compared") is not None
+
+
+def part_of(path: Path) -> Path:
+    """What there is of a file that is on its way."""
+    return path.with_name(f".{path.name}.part")
+
+
+def _right(file: PublicFile, path: Path) -> bool:
+    """Whether the file is in the cache and right, which takes a look at all of it."""
+    if not path.is_file() or _difference(file, path, str(path)) is not None:
         return False
-    note.write_text(json.dumps(state), encoding="utf-8")
+    _write_note(file, path, file.checksum)
     return True
+
+
+def _difference(file: PublicFile, path: Path, origin: str, told: str = "was published") -> str | None:
+    """A sentence where the content at `path` is not what was published; None where it is, as far as that was."""
+    size = path.stat().st_size
+    name, kept = Path(file.path).name, "nothing was kept of it"
+    if file.size is not None and size != file.size:
+        return f"{origin} is not the published file {name}: it has {size} bytes, {file.size} were published; {kept}"
+    if size == 0:
+        return f"{origin} has no content: {kept}"
+    if file.checksum is None:
+        return None
+    kind = file.checksum.partition(":")[0]
+    found = compute(path, kind)
+    if found != file.checksum:
+        shown = {"md5": "MD5", "sha256": "SHA-256", "adler32": "Adler-32"}[kind]
+        is_now, right = (text.partition(":")[2] for text in (found, file.checksum))
+        return f"{origin} is not the published file {name}: its {shown} is {is_now}, {right} {told}; {kept}"
+    return None
+
+
+def _transfer(address: str, out: BinaryIO) -> bool:
+    """Appends what is missing; True where something was there before. Goes on where it broke off on the way."""
+    resumed = out.seek(0, os.SEEK_END) > 0
+    while True:
+        before = out.seek(0, os.SEEK_END)
+        try:
+            append(address, out)
+            out.flush()
+        except Exception as problem:
+            out.flush()
+            if is_transient(problem) and out.seek(0, os.SEEK_END) - before >= PROGRESS:
+                continue
+            if isinstance(problem, urllib.error.URLError) and not isinstance(problem, urllib.error.HTTPError):
+                raise OSError(f"{address}: {first_line(problem)}") from problem
+            raise
+        return resumed
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[BinaryIO]:
+    """The part of a file, for this process alone; waits for another one that has it."""
+    while True:
+        with part.open("a+b") as out:
+            fcntl.flock(out, fcntl.LOCK_EX)
+            if not _is_at(out, part):  # who had it before is done with it, and has moved or removed it
+                continue
+            yield out
+            return
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _note(path: Path) -> Path:
     return path.with_name(f".{path.name}.verified")
 
 
+def _read_note(path: Path) -> dict[str, Any] | None:
+    """The note beside a file; None where there is none, or only a part of one."""
+    try:
+        content = json.loads(_note(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _write_note(file: PublicFile, path: Path, checksum: str | None) -> None:
+    try:
+        content = _state(file, path) | {"compared": checksum}
+        _note(path).write_text(json.dumps(content), encoding="utf-8")
+    except OSError as problem:
+        # A cache that others keep and this user only reads: the file is as right without a note, which saves time only.
+        if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+
+
 def _state(file: PublicFile, path: Path) -> dict[str, Any]:
     facts = path.stat()
-    return {"md5": file.md5, "size": facts.st_size, "changed": facts.st_mtime_ns}
-
-
-def _download(address: str, out: Any) -> None:
-    """Appends to `out` what it lacks; from the beginning where the server gives whole files only."""
-    if not address.startswith(_SCHEMES):
-        raise UnreadableFile(f"{address} is no address of a web server: it must start with https:// or http://")
-    have = out.seek(0, 2)
-    request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
-    try:
-        answer = urllib.request.urlopen(request, timeout=patience().timeout)  # noqa: S310  (the scheme is checked)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:  # all of it is there
-            return
-        raise
-    with answer:
-        if have and not _continues(answer, have):
-            out.truncate(0)
-        while block := answer.read(_BLOCK):
-            out.write(block)
-        out.flush()
-        missing = getattr(answer, "length", None)
-    if missing:
-        raise OSError(f"the connection to {address} broke off {missing} bytes before the end")
-
-
-def _continues(answer: Any, have: int) -> bool:
-    """Whether an answer is the rest of the file from the byte asked for on."""
-    if answer.status != http.client.PARTIAL_CONTENT:
-        return False
-    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-    return found is not None and int(found[1]) == have
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return {"checksum": file.checksum, "size": facts.st_size, "changed": facts.st_mtime_ns}

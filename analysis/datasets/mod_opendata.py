@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from analysis.datasets.download import PublicFile
+from analysis.datasets.catalogue import Catalogue
+from analysis.datasets.publication import PublicFile, PublicSettings
 from analysis.errors import UserError
 
 COLLECTION = "CMS2011AJets"
@@ -25,10 +26,8 @@ SUBDATASETS = {
 }
 
 
-class Settings(BaseModel):
+class Settings(PublicSettings):
     """Which public files are used, where they come from, and where they are kept."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     samples: tuple[str, ...] = Field(
         default=tuple(SUBDATASETS), min_length=1, description="samples that are downloaded"
@@ -49,12 +48,12 @@ class Settings(BaseModel):
         return self
 
 
-def samples(settings: Settings) -> tuple[str, ...]:
+def samples(settings: Settings, catalogue: Catalogue) -> tuple[str, ...]:  # noqa: ARG001  (energyflow knows)
     """The samples that have public files."""
     return settings.samples
 
 
-def files(settings: Settings, sample: str) -> list[PublicFile]:
+def files(settings: Settings, catalogue: Catalogue, sample: str) -> list[PublicFile]:  # noqa: ARG001
     """The public files of a sample, in their order."""
     name = SUBDATASETS[sample]
     number, record = _subdatasets()[name]
@@ -64,11 +63,11 @@ def files(settings: Settings, sample: str) -> list[PublicFile]:
     for index in range(math.ceil(settings.amount * number)):
         file = f"{name}_{index}_compressed.h5"
         address = pattern.format(record, file).replace(ZENODO, settings.address.rstrip("/"), 1)
-        found.append(PublicFile(sample, address, hashes[file], str(folder / file)))
+        found.append(PublicFile(sample, (address,), str(folder / file), f"md5:{hashes[file]}"))
     return found
 
 
-def totals(settings: Settings) -> dict[str, float]:
+def totals(settings: Settings, catalogue: Catalogue) -> dict[str, float]:  # noqa: ARG001
     """The sum of the weights [nb] of each sample with all its files."""
     weights = _tables()["total_weights"]
     return {name: float(weights[SUBDATASETS[name]]) for name in settings.samples}

@@ -276,9 +276,7 @@ def read_ledger(directory: Path) -> tuple[dict[tuple[str, str], Counter[str]], l
     if not path.is_file():
         return {}, []
     counts: dict[tuple[str, str], Counter[str]] = {}
-    # Taking back a commit writes; a reader who must not write can see everything else.
-    mode = "rw" if os.access(path, os.W_OK) and os.access(directory, os.W_OK) else "ro"
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=TIMEOUT)) as database:
+    with _reading(path) as database:
         query = "SELECT stage, sample, state, count(*) FROM items GROUP BY stage, sample, state"
         for stage, sample, state, number in database.execute(query):
             counts.setdefault((stage, sample), Counter())[state] = number
@@ -293,3 +291,19 @@ _COLUMNS = ", ".join(_NAMES)
 # Not `astuple`, which copies every value: that took longer than the database.
 _values = operator.attrgetter(*_NAMES)
 _skim_values = operator.attrgetter(*(field.name for field in fields(Skim)))
+
+
+def finished_seconds(directory: Path, stage: str) -> dict[str, float]:
+    """How long the finished items of a stage took [s], by their keys; empty where there is no ledger."""
+    path = directory / NAME
+    if not path.is_file():
+        return {}
+    query = "SELECT key, seconds FROM items WHERE stage = ? AND state = 'done' AND seconds IS NOT NULL"
+    with _reading(path) as database:
+        return dict(database.execute(query, (stage,)).fetchall())
+
+
+def _reading(path: Path) -> closing[sqlite3.Connection]:
+    # Taking back a commit writes; a reader who must not write can see everything else.
+    mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
+    return closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=TIMEOUT))

@@ -42,6 +42,13 @@ def test_a_verb_that_was_detached_ends_well(
     assert asked == [tmp_path / "out"]
 
 
-def test_what_is_not_yet_downloaded_cannot_be_read_by_a_check(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cluster_check.file_to_read(load_configuration("dijet_anomaly", source="opendata")) is None
-    assert "nothing is read: the source opendata has no files before" in capsys.readouterr().err
+def test_a_check_reads_a_public_file_where_it_is_and_nothing_that_is_yet_to_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = (f"opendata.cache={tmp_path}",)
+    address = cluster_check.file_to_read(load_configuration("dijet_anomaly", cache, source="opendata"))
+    assert address is not None
+    assert address.startswith("https://zenodo.org/")
+    assert capsys.readouterr().err == ""
+    assert cluster_check.file_to_read(load_configuration("dijet_anomaly", source="simulated")) is None
+    assert "nothing is read: the source simulated has no files before they are simulated" in capsys.readouterr().err

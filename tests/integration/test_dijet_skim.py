@@ -20,22 +20,20 @@ OPENDATA = '''
 """Public files that a test serves."""
 import json
 from pathlib import Path
-from pydantic import BaseModel
-from analysis.datasets.download import PublicFile
+from analysis.datasets.publication import PublicFile, PublicSettings
 
-class Settings(BaseModel):
+class Settings(PublicSettings):
     samples: tuple[str, ...] = ()
     amount: float = 1.0
     address: str
-    cache: str
 
 FACTS = json.loads(Path(__file__).with_name("facts.json").read_text())
 
-def samples(settings): return ("SIM300",)
-def totals(settings): return {"SIM300": FACTS["total"]}
-def files(settings, sample):
+def samples(settings, catalogue): return ("SIM300",)
+def totals(settings, catalogue): return {"SIM300": FACTS["total"]}
+def files(settings, catalogue, sample):
     return [
-        PublicFile(sample, f"{settings.address}/{name}", md5, f"{settings.cache}/{name}")
+        PublicFile(sample, (f"{settings.address}/{name}",), f"{settings.cache}/{name}", f"md5:{md5}")
         for name, md5 in FACTS["md5"].items()
     ]
 '''

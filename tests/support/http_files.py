@@ -11,6 +11,8 @@ from pathlib import Path
 
 #: What can go wrong with a request: an HTTP status, the connection cut in the middle of the body, no answer.
 FAULTS = ("503", "cut", "stall")
+#: What else can: half of the file as if it were all of it, its last byte another, 1 kB/s.
+MORE_FAULTS = ("truncated", "damaged", "slow")
 
 
 @dataclass
@@ -67,6 +69,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         content = path.read_bytes()
+        if fault == "truncated":
+            content = content[: len(content) // 2]
+        if fault == "damaged":
+            content = content[:-1] + bytes([content[-1] ^ 1])
         part, status, size = content, 200, len(content)
         asked = self.headers.get("Range")
         if asked is not None and self.served.ranges:
@@ -86,9 +92,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             part = part[: len(part) // 2]
         if body:
-            self.wfile.write(part)
+            self._send(part, slowly=fault == "slow")
+
+    def _send(self, part: bytes, *, slowly: bool) -> None:
+        while slowly and part and not self.served.ended.is_set():
+            self.wfile.write(part[:100])
             with self.served.lock:
-                self.served.sent += len(part)
+                self.served.sent += len(part[:100])
+            part = part[100:]
+            self.served.ended.wait(0.1)
+        self.wfile.write(part)
+        with self.served.lock:
+            self.served.sent += len(part)
 
 
 @contextmanager

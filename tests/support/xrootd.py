@@ -32,7 +32,9 @@ all.role server
 all.export / r/o
 oss.localroot {data}
 xrd.protocol http:{http_port} libXrdHttp.so
+xrootd.chksum adler32
 """
+WRITABLE = FILES.replace("all.export / r/o", "all.export /")
 # Forwards to the server that the path names: root://proxy//root://server//file.
 PROXY = """
 all.export /root:/ r/o
@@ -152,6 +154,13 @@ def answers(port: int) -> bool:
 def xrootd(fill: Callable[[Path], object] = lambda _: None) -> Iterator[XRootD]:
     """A server whose directory `fill` has filled. Installs xrootd where it is absent (as root)."""
     with _server(FILES, ("port", "http_port"), fill) as server:
+        yield server
+
+
+@contextmanager
+def xrootd_writable() -> Iterator[XRootD]:
+    """A server with an empty directory that takes files."""
+    with _server(WRITABLE, ("port", "http_port"), lambda _: None) as server:
         yield server
 
 

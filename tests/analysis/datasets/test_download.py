@@ -1,14 +1,22 @@
 """A public file comes into the cache whole and right, or not at all; what broke off is resumed."""
 
 import hashlib
+import multiprocessing
 import os
+import zlib
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.http_files import serving
+from support.xrootd import xrootd
 
-from analysis.datasets.download import PublicFile, fetch_file
+from analysis.datasets.download import compared, fetch_file
+from analysis.datasets.publication import PublicFile
+from analysis.datasets.transfer import checksum_of_server
 from processors.errors import UnreadableFile
 from processors.faults import is_transient
 
@@ -25,7 +33,7 @@ def published(directory: Path, content: bytes = CONTENT) -> Path:
 
 def public_file(address: str, directory: Path) -> PublicFile:
     return PublicFile(
-        "SIM300", f"{address}/record/1/files/jets.h5?download=1", MD5, str(directory / "cache" / "jets.h5")
+        "SIM300", (f"{address}/record/1/files/jets.h5?download=1",), str(directory / "cache" / "jets.h5"), f"md5:{MD5}"
     )
 
 
@@ -58,14 +66,16 @@ def test_a_file_that_another_program_put_there_is_taken_if_it_is_right(tmp_path:
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_what_broke_off_is_resumed_where_the_server_gives_parts(tmp_path: Path, ranges: bool) -> None:
-    with serving(published(tmp_path), lambda number: "cut" if number == 1 else None, ranges=ranges) as served:
+    # Half of it, then half of the rest, which is too little to go on at once: the next attempt does.
+    with serving(published(tmp_path), lambda number: "cut" if number <= 2 else None, ranges=ranges) as served:
         file = public_file(served.address, tmp_path)
-        with pytest.raises(OSError, match="broke off 1500000 bytes before the end") as caught:
+        with pytest.raises(OSError, match=f"broke off {750000 if ranges else 1500000} bytes before the end") as caught:
             fetch_file(file)
         assert is_transient(caught.value)
         assert left(tmp_path) == [".jets.h5.part"]
         assert fetch_file(file, 1)
-        assert served.sent == len(CONTENT) * (1.0 if ranges else 1.5)
+        assert served.sent == len(CONTENT) * (1.0 if ranges else 2.0)
+        assert served.requests == 3
     assert Path(file.path).read_bytes() == CONTENT
 
 
@@ -107,6 +117,123 @@ def test_a_server_that_is_not_there_may_come_back(tmp_path: Path) -> None:
     assert is_transient(caught.value)
 
 
-def test_only_web_servers_are_asked(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableFile, match="no address of a web server"):
-        fetch_file(PublicFile("CMS", "file:///etc/hosts", MD5, str(tmp_path / "cache" / "jets.h5")))
+def test_only_servers_are_asked(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="no address of a server"):
+        fetch_file(PublicFile("CMS", ("file:///etc/hosts",), str(tmp_path / "cache" / "jets.h5"), f"md5:{MD5}"))
+
+
+@pytest.mark.parametrize(
+    "checksum", [f"md5:{MD5}", f"adler32:{zlib.adler32(CONTENT):08x}", f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"]
+)
+def test_every_kind_of_published_checksum_is_compared(tmp_path: Path, checksum: str) -> None:
+    with serving(published(tmp_path)) as served:
+        file = replace(public_file(served.address, tmp_path), checksum=checksum)
+        assert fetch_file(file)
+        Path(file.path).unlink()
+        wrong = replace(file, checksum=checksum[:-1] + ("0" if checksum[-1] != "0" else "1"))
+        with pytest.raises(UnreadableFile, match="was published; nothing was kept"):
+            fetch_file(wrong)
+    assert [name for name in left(tmp_path) if "verified" not in name] == []
+
+
+@pytest.mark.parametrize("fault", ["truncated", "damaged"])
+def test_a_file_that_is_not_the_published_one_at_one_address_comes_from_another(tmp_path: Path, fault: str) -> None:
+    with serving(published(tmp_path), lambda _: fault) as bad, serving(published(tmp_path)) as good:
+        both = (public_file(bad.address, tmp_path).addresses[0], public_file(good.address, tmp_path).addresses[0])
+        file = replace(public_file("", tmp_path), addresses=both, size=len(CONTENT))
+        with pytest.raises(UnreadableFile, match="is not the published file"):
+            fetch_file(file, 0)
+        assert left(tmp_path) == []
+        assert fetch_file(file, 1)
+    assert Path(file.path).read_bytes() == CONTENT
+
+
+def test_without_a_published_checksum_the_size_is_compared(tmp_path: Path) -> None:
+    with serving(published(tmp_path)) as served:
+        file = replace(public_file(served.address, tmp_path), checksum=None, size=len(CONTENT) + 1)
+        with pytest.raises(UnreadableFile, match="it has 3000000 bytes, 3000001 were published"):
+            fetch_file(file)
+        assert left(tmp_path) == []
+        assert fetch_file(replace(file, size=len(CONTENT)))
+
+
+def test_a_server_that_gives_a_byte_now_and_then_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPBATCH_READ_TIMEOUT", "0.5")
+    with (
+        serving(published(tmp_path), lambda _: "slow") as served,
+        pytest.raises(OSError, match="it is too slow") as caught,
+    ):
+        fetch_file(public_file(served.address, tmp_path))
+    assert is_transient(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPBATCH_READ_TIMEOUT", "0.3")
+    with (
+        serving(published(tmp_path), lambda _: "stall") as served,
+        pytest.raises(OSError, match="timed out") as caught,
+    ):
+        fetch_file(public_file(served.address, tmp_path))
+    assert is_transient(caught.value)
+
+
+def test_many_processes_that_want_a_file_download_it_once(tmp_path: Path) -> None:
+    """Half of them meet a first one who is at it, and whose attempt is in vain."""
+    with serving(published(tmp_path), lambda number: "damaged" if number == 1 else None) as served:
+        file = public_file(served.address, tmp_path)
+        with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("forkserver")) as pool:
+            outcomes = list(pool.map(_fetched, [file] * 8))
+        # The first one downloads a wrong file, another the right one, and six find it.
+        assert Counter(outcomes) == {"wrong": 1, "fetched": 1, "there": 6}
+        assert served.requests == 2
+    assert Path(file.path).read_bytes() == CONTENT
+    assert left(tmp_path) == [".jets.h5.verified", "jets.h5"]
+
+
+def _fetched(file: PublicFile) -> str:
+    try:
+        return "fetched" if fetch_file(file) else "there"
+    except UnreadableFile:
+        return "wrong"
+
+
+@pytest.mark.slow
+def test_a_file_comes_over_xrootd_and_is_resumed(tmp_path: Path) -> None:
+    with xrootd(lambda directory: (directory / "jets.h5").write_bytes(CONTENT)) as server:
+        path = tmp_path / "cache" / "jets.h5"
+        file = PublicFile("SIM300", (f"{server.root}//jets.h5",), str(path), f"adler32:{zlib.adler32(CONTENT):08x}")
+        assert fetch_file(file)
+        assert path.read_bytes() == CONTENT
+        path.unlink()
+        part = path.with_name(".jets.h5.part")
+        for begin in (CONTENT[:1_000_001], b"not its beginning", CONTENT + b"more"):
+            part.write_bytes(begin)
+            assert fetch_file(file)
+            assert path.read_bytes() == CONTENT
+            path.unlink()
+        gone = replace(file, addresses=(f"{server.root}//none.h5",))
+        with pytest.raises(FileNotFoundError, match="there is no such file"):
+            fetch_file(gone)
+    assert [name for name in left(tmp_path) if "verified" not in name] == []
+
+
+@pytest.mark.slow
+def test_where_no_checksum_is_published_the_server_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with xrootd(lambda directory: (directory / "jets.h5").write_bytes(CONTENT)) as server:
+        path = str(tmp_path / "cache" / "jets.h5")
+        file = PublicFile("SIM300", (f"{server.root}//jets.h5",), path, size=len(CONTENT))
+        assert checksum_of_server(file.addresses[0]) == f"adler32:{zlib.adler32(CONTENT):08x}"
+        assert checksum_of_server(f"{server.root}//none.h5") is None
+        assert checksum_of_server(f"{server.http}/jets.h5") is None
+        assert fetch_file(file)
+        assert compared(file)
+        assert not fetch_file(file)
+        Path(path).unlink()
+        with monkeypatch.context() as patch:  # what goes wrong on the way
+            patch.setattr("analysis.datasets.download.checksum_of_server", lambda _: "adler32:00000001")
+            with pytest.raises(UnreadableFile, match="00000001 is what its server tells"):
+                fetch_file(file)
+        assert not Path(path).exists()
+        over_http = replace(file, addresses=(f"{server.http}/jets.h5",))
+        assert fetch_file(over_http)
+        assert not compared(over_http)

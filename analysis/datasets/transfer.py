@@ -1,0 +1,125 @@
+"""Getting what is missing of a file from a web server, an XRootD server, or any other that fsspec knows."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from concurrent.futures import Future
+from typing import Any, BinaryIO
+
+from analysis.addresses import XROOTD
+from analysis.datasets.publication import DIGESTS
+from processors.errors import UnreadableFile
+from processors.patient import Patience, patience
+
+WEB = ("http://", "https://")
+#: Bytes that are held at a time; of a server that gives ranges, so many blocks are under way at once.
+BLOCK = 4 * 2**20
+AHEAD = 4
+
+
+def append(address: str, out: BinaryIO) -> None:
+    """Appends to `out` what it lacks of the file at `address`, from the beginning where only whole files are given.
+
+    Raises UnreadableFile for an address that nothing here can read, and OSError where the server does not answer, the
+    connection breaks, or it is slower than anybody waits for; what came by then is in `out`.
+    """
+    if address.startswith(WEB):
+        _web(address, out, patience())
+    elif "://" in address and not address.startswith(("file:", "local:")):
+        _ranges(address, out, patience())
+    else:
+        raise UnreadableFile(f"{address} is no address of a server: it must begin with https://, root:// or the like")
+
+
+def checksum_of_server(address: str) -> str | None:
+    """The checksum that the server of a file knows, as `kind:digits`: XRootD servers can be asked.
+
+    None of other servers, and of one that has none: then there is nothing to compare with.
+    """
+    if not address.startswith(XROOTD):
+        return None
+    from processors.remote import file_system
+
+    system, inner = file_system(address, patience())
+    try:
+        kind, digits = system.checksum(inner)
+    except OSError:
+        return None
+    return f"{kind}:{digits.lower()}" if len(digits) == DIGESTS.get(kind) else None
+
+
+def _web(address: str, out: BinaryIO, limits: Patience) -> None:
+    have = out.seek(0, os.SEEK_END)
+    # A body that is compressed on the way has another length than the file.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310  (the scheme is checked)
+    try:
+        answer = urllib.request.urlopen(request, timeout=limits.timeout)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:  # all of it is there
+            return
+        raise
+    with answer:
+        if have and not _continues(answer, have):
+            out.truncate(0)
+        pace = _Pace(address, limits)
+        # What has arrived, not a whole block: a server that sends a byte now and then is noticed.
+        while block := answer.read1(BLOCK):
+            out.write(block)
+            pace.add(len(block))
+        missing = getattr(answer, "length", None)
+    if missing:
+        raise OSError(f"the connection to {address} broke off {missing} bytes before the end")
+
+
+def _continues(answer: Any, have: int) -> bool:
+    """Whether an answer is the rest of the file from the byte asked for on."""
+    if answer.status != http.client.PARTIAL_CONTENT:
+        return False
+    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    return found is not None and int(found[1]) == have
+
+
+def _ranges(address: str, out: BinaryIO, limits: Patience) -> None:
+    from processors.remote import RemoteRanges
+
+    with RemoteRanges(address, limits) as ranges:
+        have = out.seek(0, os.SEEK_END)
+        if have > ranges.size:
+            out.truncate(0)
+            have = 0
+        waiting: deque[Future[list[bytes]]] = deque()
+        try:
+            for start in range(have, ranges.size, BLOCK):
+                waiting.append(ranges.submit([(start, start + BLOCK)]))
+                if len(waiting) > AHEAD:
+                    out.write(waiting.popleft().result()[0])
+            while waiting:
+                out.write(waiting.popleft().result()[0])
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+class _Pace:
+    """Gives up a server that, over a whole time limit, was slower than anybody waits for."""
+
+    def __init__(self, address: str, limits: Patience) -> None:
+        self._address, self._limits = address, limits
+        self._since, self._bytes = time.monotonic(), 0
+
+    def add(self, number: int) -> None:
+        self._bytes += number
+        taken = time.monotonic() - self._since
+        if taken < self._limits.timeout:
+            return
+        if self._bytes < self._limits.slowest * taken:
+            raise TimeoutError(f"{self._address} gave {self._bytes} bytes in {taken:.0f} s: it is too slow")
+        self._since, self._bytes = time.monotonic(), 0

@@ -1,0 +1,156 @@
+"""A finished run at an address: whole, verified, resumed, and opened from there."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.http_files import serving
+from support.runs import make_run
+from support.xrootd import xrootd_writable
+
+from analysis.errors import UserError
+from analysis.published_run import INDEX, Place, fetch_run
+from analysis.publishing import contents, publish_run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("finished") / "run", np.random.default_rng(1))
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    directory = shutil.copytree(finished, tmp_path / "run")
+    (directory / "ledger").mkdir()
+    (directory / "ledger" / "ledger.sqlite").write_bytes(b"not for others")
+    (directory / "skim" / "ZZ" / ".staged.parquet").write_bytes(b"not yet")
+    return directory
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    found = [path.relative_to(directory) for path in sorted(directory.rglob("*")) if path.is_file()]
+    shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+    return {path.as_posix(): (directory / path).read_bytes() for path in shown}
+
+
+def index(directory: Path) -> Any:
+    return json.loads((directory / INDEX).read_text())
+
+
+def test_results_are_copied_and_listed_with_sizes_and_checksums(run: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    publish_run(run, f"file://{there}")
+    expected = {name: content for name, content in files(run).items() if not name.startswith("ledger/")}
+    published = files(there)
+    listed = index(there)
+    assert {name: content for name, content in published.items() if name != INDEX} == expected
+    assert list(contents(run)) == list(listed["files"])
+    assert {"manifest.json", "cutflow.json"} < set(expected)
+    assert any(name.startswith("skim/ZZ/") for name in expected)
+    for name, one in listed["files"].items():
+        assert one == {"size": len(expected[name]), "sha256": hashlib.sha256(expected[name]).hexdigest()}
+    assert listed["analysis"] == json.loads((run / "manifest.json").read_text())["analysis"]
+
+
+def test_what_is_there_is_not_brought_again(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there = tmp_path / "there"
+    publish_run(run, str(there))
+    times = {name: (there / name).stat().st_mtime_ns for name in files(there)}
+    publish_run(run, str(there))
+    assert {name: (there / name).stat().st_mtime_ns for name in files(there)} == times
+    # Another file, one less, and one that is no longer what it was at the address.
+    (run / "cutflow.json").write_text("{}")
+    name = next(name for name in files(run) if name.startswith("skim/Zee/"))
+    (run / name).unlink()
+    (there / "histograms.json").write_text("gone wrong")
+    capsys.readouterr()
+    publish_run(run, str(there))
+    assert "2 of them now" in capsys.readouterr().err
+    assert not (there / name).exists()
+    assert (there / "cutflow.json").read_text() == "{}"
+    assert (there / "histograms.json").read_bytes() == (run / "histograms.json").read_bytes()
+
+
+class Breaking(Place):
+    """A place that takes so many files and no more."""
+
+    left = 5
+
+    def patiently(self, name: str, call: Any) -> Any:
+        if call.__name__ == "bring":
+            Breaking.left -= 1
+            if Breaking.left < 0:
+                raise UserError(f"{self.address}/{name}: the connection is gone")
+        return super().patiently(name, call)
+
+
+def test_what_broke_off_goes_on_and_is_no_run_before_it_is_whole(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    with monkeypatch.context() as patch:
+        patch.setattr("analysis.publishing.Place", Breaking)
+        with pytest.raises(UserError, match="the connection is gone"):
+            publish_run(run, str(there))
+    assert not (there / INDEX).exists()
+    with pytest.raises(UserError, match="there is no published run at"):
+        fetch_run(str(there), tmp_path / "here")
+    publish_run(run, str(there))
+    number = len(index(there)["files"])
+    said = capsys.readouterr().err
+    assert f"published: {number} files" in said
+    assert f"{number - 5} of them now" in said
+    assert len(files(there)) == number + 1
+
+
+def test_a_published_run_is_brought_back_whole_over_http(run: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    publish_run(run, str(there))
+    here = tmp_path / "here"
+    with serving(there, lambda number: "cut" if number % 7 == 3 else None) as served:
+        fetch_run(served.address, here)
+        with pytest.raises(UserError, match="holds a run of its own"):
+            fetch_run(served.address, run)
+    listed = index(there)["files"]
+    assert files(here) == {name: (run / name).read_bytes() for name in listed}
+    with pytest.raises(UserError, match="is a directory here: --output opens it"):
+        fetch_run(str(there), tmp_path / "other")
+
+
+def test_a_list_that_points_elsewhere_is_refused(run: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    publish_run(run, str(there))
+    content = index(there)
+    content["files"]["../outside"] = {"size": 1, "sha256": "0"}
+    (there / INDEX).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"lists \.\./outside, which is not below it"):
+        fetch_run(str(there), tmp_path / "here")
+
+
+def test_an_address_that_nothing_can_write_to_is_one_sentence(run: Path) -> None:
+    with pytest.raises(UserError, match="nosuch"):
+        publish_run(run, "nosuch://host/run")
+    with pytest.raises(UserError, match="there is no finished run in"):
+        publish_run(run.parent / "empty", str(run.parent / "there"))
+
+
+@pytest.mark.slow
+def test_over_xrootd(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with xrootd_writable() as server:
+        address = f"{server.root}/runs/one"
+        publish_run(run, address)
+        published = {name: content for name, content in files(server.data / "runs" / "one").items() if name != INDEX}
+        assert published == {name: (run / name).read_bytes() for name in contents(run)}
+        (run / "cutflow.json").write_text("{}")
+        capsys.readouterr()
+        publish_run(run, address)
+        assert "1 of them now" in capsys.readouterr().err
+        fetch_run(address, tmp_path / "here")
+        assert files(tmp_path / "here") == {name: (run / name).read_bytes() for name in contents(run)}
+        server.stop()
+        with pytest.raises(UserError, match="runs/one"):
+            publish_run(run, address)
