@@ -25,10 +25,11 @@ from processors.ditau_mass import (
     SUBSTITUTES,
     WEIGHT,
     Settings,
+    branches,
 )
 from processors.ditau_pairs import LEGS, Objects, Pairs
 from processors.kinematics import Bools, Doubles
-from processors.nanoaod import column, found_as
+from processors.nanoaod import column, found_as, require
 from processors.selections import Array, scalar_content
 from processors.skims import skim_name, write_skim
 
@@ -53,6 +54,7 @@ class DitauProcessor(processor.ProcessorABC):  # type: ignore[misc]
         Raises MissingBranch where the file lacks a branch that has no substitute.
         """
         metadata = events.metadata
+        require(events, branches(metadata["role"]))
         recorded = metadata["role"] == "data"
         number = len(events)
         weight = np.ones(number) if recorded else scalar_content(column(events, WEIGHT)).astype(np.float64)

@@ -59,6 +59,13 @@ def column(events: Any, column: str) -> Any:
     raise MissingBranch(_sentence(column, branches_of(events), where))
 
 
+def require(events: Any, columns: Sequence[str]) -> None:
+    """Raises MissingBranch unless NanoEvents have the columns; counters of collections are no fields of theirs."""
+    for one in columns:
+        if not (one.startswith("n") and one[1:] in events.fields):
+            column(events, one)
+
+
 def found_as(events: Any, column: str) -> str | None:
     """The branch that a column is in these events, or None."""
     return next((name for name in names_of(column) if _field(events, name) is not None), None)
