@@ -111,7 +111,7 @@ def test_the_dilepton_veto(tmp_path: Path) -> None:
     # Dropped: only the first. Same charge, too near, not isolated, and pairs with the selected muon stay.
     assert rows["entry"].tolist() == [1, 2, 3, 4, 5]
     _, rows = process(path, tmp_path / "with", dilepton_with_selected=True)
-    assert rows["entry"].tolist() == [1]
+    assert rows["entry"].tolist() == [1, 3]
 
 
 def test_any_number_of_pieces_gives_the_same(tmp_path: Path) -> None:
