@@ -1,4 +1,4 @@
-"""What differs between the backends of Keras: how a function is compiled, and how it is differentiated.
+"""What differs between the backends of Keras: how a function is compiled, repeated on the device, differentiated.
 
 Everything else of the networks is written with `keras.ops` and runs on TensorFlow (the default) and JAX alike.
 """
@@ -6,7 +6,7 @@ Everything else of the networks is written with `keras.ops` and runs on TensorFl
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -42,6 +42,35 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     traced: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False, reduce_retracing=False)
     return traced
+
+
+def scanned(
+    function: Callable[[Any, Sequence[Any]], tuple[Any, Any]], state: Any, batches: Sequence[Any]
+) -> tuple[Any, Any]:
+    """The last state and all results (S, ...) of `state, result = function(state, batch)`; traced, one loop.
+
+    The state is nested lists of arrays, the batches are the S entries of arrays' first axis, a result is one array.
+    """
+    if backend_name() == "jax":
+        import jax
+
+        scan: tuple[Any, Any] = jax.lax.scan(function, state, list(batches))
+        return scan
+    import tensorflow as tf
+
+    # `keras.ops.scan` takes all parts of the state to have one shape on this backend.
+    steps = int(batches[0].shape[0])
+
+    def once(step: Any, flat: Any, results: Any) -> tuple[Any, Any, Any]:
+        new, result = function(tf.nest.pack_sequence_as(state, flat), [array[step] for array in batches])
+        return step + 1, tf.nest.flatten(new), results.write(step, result)
+
+    results = tf.TensorArray(tf.float32, steps)
+    start = (tf.constant(0), tf.nest.flatten(state), results)
+    _, flat, results = tf.while_loop(
+        lambda step, *_: step < steps, once, start, maximum_iterations=steps, parallel_iterations=1
+    )
+    return tf.nest.pack_sequence_as(state, flat), results.stack()
 
 
 def with_gradients(function: Callable[[list[Any]], tuple[Any, Any]], weights: list[Any]) -> tuple[Any, list[Any]]:

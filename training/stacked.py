@@ -1,4 +1,4 @@
-"""Any number of equal networks trained at once: weights with a leading replica axis, one compiled step for all.
+"""Any number of equal networks trained at once: weights with a leading replica axis, one compiled epoch for all.
 
 Each replica has its own sample, order, initial weights and optimiser state, all from its own seed, so its result does
 not depend on the stack it is in, but for the rounding of sums. The pool of all events lies on the device; a batch is
@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.backend import compiled, keras_module, with_gradients
-from training.networks import Arrays, Network, cross_entropy, initial_weights, probabilities
-from training.optimizers import Optimizer, updated
+from training.backend import keras_module
+from training.networks import Arrays, Network, initial_weights
+from training.optimizers import Optimizer
+from training.stacked_steps import compiled_outputs, compiled_steps
 
 #: Rows of the pool in one evaluation of a replica.
 EVALUATION_BATCH = 1000
+#: Dropout masks that are sent to the device at once [bytes]; without dropout an epoch is one call.
+MASK_BYTES = 64_000_000
 
 
 class Pool(Protocol):
@@ -167,7 +169,7 @@ def train_stack(
     *,
     on_evaluation: Callable[[int, Stack], None] | None = None,
 ) -> Stack:
-    """Train one network per member, all in one compiled step.
+    """Train one network per member, all in one compiled loop over the steps of an epoch.
 
     `on_evaluation(epoch, stack)` is called after every epoch that the schedule evaluates, with the number of epochs
     done. Members may have samples of different sizes.
@@ -183,17 +185,22 @@ def train_stack(
     for member in members:
         _check_rows(pool, member.train.rows)
     stack = Stack(network, members, optimizer)
-    batches = _Batches(pool, stack.members, schedule)
+    batches = _Batches(pool, stack.members, schedule, network)
+    unread: list[list[Any]] = []
     for epoch in range(schedule.epochs):
         losses = []
         for number, batch in enumerate(batches.epoch(stack.active)):
-            step = _compiled_step(network, optimizer, pool.gather, batches.capacity)
+            steps = compiled_steps(network, optimizer, pool.gather, batches.capacity)
             masks = batches.dropout_masks(network, number, stack.active)
-            stack.state, loss = step(stack.state, stack.constants, pool.arrays, *batch, masks)
+            stack.state, loss = steps(stack.state, stack.constants, pool.arrays, *batch, masks)
             losses.append(loss)
-        _record_losses(stack, losses)
+        # A loss is waited for while the next epoch is already under way, so that a GPU does not wait for its batches.
+        unread.append(losses)
+        if len(unread) > 1:
+            _record_losses(stack, unread.pop(0))
         every = schedule.evaluate_every or (1 if schedule.patience is not None else 0)
         if every and ((epoch + 1) % every == 0 or epoch + 1 == schedule.epochs):
+            _record_losses(stack, unread.pop())
             _validate(stack, pool, epoch + 1)
             if on_evaluation is not None:
                 on_evaluation(epoch + 1, stack)
@@ -201,6 +208,8 @@ def train_stack(
                 stack.active &= epoch + 1 - stack.best_epoch < schedule.patience
         if not stack.active.any():
             break
+    for losses in unread:
+        _record_losses(stack, losses)
     for curves, smallest in zip(stack.curves, stack.smallest, strict=True):
         if not np.isfinite(curves["loss"] if schedule.patience is None else smallest).any():
             raise ValueError("The network's loss is not finite after any epoch: lower its learning_rate.")
@@ -226,9 +235,9 @@ def predict_stack(
 
 
 class _Batches:
-    """The order of every epoch, as rows of the pool, labels and weights (R, B)."""
+    """The order of every epoch, as rows of the pool, labels and weights (S, R, B) of the S steps of a call."""
 
-    def __init__(self, pool: Pool, members: Sequence[Member], schedule: Schedule) -> None:
+    def __init__(self, pool: Pool, members: Sequence[Member], schedule: Schedule, network: Network) -> None:
         self.pool, self.members = pool, members
         self.generators = [member.generator("order") for member in members]
         self.dropout = [member.generator("dropout") for member in members]
@@ -239,91 +248,57 @@ class _Batches:
         else:
             self.sizes = [min(schedule.batch_size or n, n) for n in events]
         self.own_steps = [-(-n // size) for n, size in zip(events, self.sizes, strict=True)]
-        self.steps = max(self.own_steps)
+        most = max(self.own_steps)
+        masks = 4 * len(members) * max(self.sizes) * sum(network.dropout[1])
+        self.calls = -(-most * masks // MASK_BYTES) if masks else 1
+        self.calls = min(max(self.calls, 1), most)
+        #: Of a call; all are of one length, and the last steps of the last call may be empty.
+        self.steps = -(-most // self.calls)
         self.capacity = 0
         self._kept: tuple[NDArray[np.bool_], list[tuple[Any, Any, Any]]] | None = None
 
     def epoch(self, active: NDArray[np.bool_]) -> list[tuple[Any, Any, Any]]:
-        """Batches of one epoch; those of replicas that are not active are empty."""
+        """Batches of one epoch, by calls; those of replicas that are not active are empty."""
         if self._kept is not None and np.array_equal(self._kept[0], active):
             return self._kept[1]
-        shape = (len(self.members), self.steps, max(self.sizes))
+        shape = (self.calls * self.steps, len(self.members), max(self.sizes))
         rows = np.full(shape, len(self.pool), np.int32)
         label, weight = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
         for replica, (member, generator) in enumerate(zip(self.members, self.generators, strict=True)):
             part = member.train
             order = generator.permutation(len(part.rows)) if self.shuffled else np.arange(len(part.rows))
             if active[replica]:
-                place = (replica, *np.divmod(np.arange(len(order)), self.sizes[replica]))
+                step, position = np.divmod(np.arange(len(order)), self.sizes[replica])
+                place = (step, replica, position)
                 rows[place], label[place], weight[place] = part.rows[order], part.label[order], part.weights[order]
         # A capacity once compiled serves as long as it suffices.
         self.capacity = max(self.capacity, self.pool.capacity(rows))
         convert = keras_module().ops.convert_to_tensor
-        parts = [[convert(array[:, i].copy()) for i in range(self.steps)] for array in (rows, label, weight)]
+        parts = [[convert(its.copy()) for its in np.split(array, self.calls)] for array in (rows, label, weight)]
         batches: list[tuple[Any, Any, Any]] = list(zip(*parts, strict=True))
         if not self.shuffled:
             self._kept = (active.copy(), batches)
         return batches
 
-    def dropout_masks(self, network: Network, step: int, active: NDArray[np.bool_]) -> list[Any]:
-        """(R, B, width) of zeros and 1 / (1 - rate), from numpy: a replica drops the same units in every stack."""
+    def dropout_masks(self, network: Network, call: int, active: NDArray[np.bool_]) -> list[Any]:
+        """(S, R, B, width) of zeros and 1 / (1 - rate), from numpy: a replica drops the same units in every stack."""
         rate, widths = network.dropout
-        masks = [np.zeros((len(self.members), max(self.sizes), width), np.float32) for width in widths]
-        for mask in masks:
-            for replica in np.flatnonzero(active & (step < np.array(self.own_steps))):
-                size = self.sizes[replica]
-                kept = self.dropout[replica].random((size, mask.shape[-1])) >= rate
-                mask[replica, :size] = kept / (1 - rate)
+        shape = (self.steps, len(self.members), max(self.sizes))
+        masks = [np.zeros((*shape, width), np.float32) for width in widths]
+        for step in range(self.steps if masks else 0):
+            learning = active & (call * self.steps + step < np.array(self.own_steps))
+            for mask in masks:
+                for replica in np.flatnonzero(learning):
+                    size = self.sizes[replica]
+                    kept = self.dropout[replica].random((size, mask.shape[-1])) >= rate
+                    mask[step, replica, :size] = kept / (1 - rate)
         return [keras_module().ops.convert_to_tensor(mask) for mask in masks]
-
-
-@lru_cache(maxsize=32)
-def _compiled_step(
-    network: Network, optimizer: Optimizer, gather: Callable[..., Any], capacity: int
-) -> Callable[..., Any]:
-    """state, constants, the pool's arrays, rows, labels, weights, dropout masks -> new state, summed losses (R,)."""
-    ops = keras_module().ops
-
-    def step(
-        state: Any, constants: Any, arrays: Any, rows: Any, label: Any, weight: Any, masks: Any
-    ) -> tuple[Any, Any]:
-        inputs = gather(arrays, rows, capacity)
-        # The empty event is the last of the pool's index; weights may be zero for others too, these count in the mean.
-        number = ops.sum(ops.cast(rows < arrays[-1].shape[0] - 1, "float32"), axis=1)
-
-        def loss(weights: list[Any]) -> tuple[Any, Any]:
-            each = cross_entropy(network.logits(weights, constants, inputs, masks), label) * weight
-            total = ops.sum(each, axis=1)
-            mean = total / ops.maximum(number, 1.0)
-            if optimizer.l2:
-                mean = mean + optimizer.l2 * sum(ops.sum(ops.square(w), axis=(1, 2)) for w in weights if w.ndim == 3)
-            # The replicas do not share a weight: the gradient of the sum is that of each.
-            return ops.sum(mean), total
-
-        total, gradients = with_gradients(loss, list(state[0]))
-        return updated(optimizer, state, gradients, number > 0), total
-
-    return compiled(step)
-
-
-@lru_cache(maxsize=32)
-def _compiled_outputs(network: Network, gather: Callable[..., Any], capacity: int) -> Callable[..., Any]:
-    def outputs(weights: Any, constants: Any, arrays: Any, rows: Any) -> Any:
-        return probabilities(network.logits(weights, constants, gather(arrays, rows, capacity), ()))
-
-    return compiled(outputs)
 
 
 def _check_rows(pool: Pool, rows: NDArray[np.integer]) -> None:
     """XLA takes the nearest row for one that does not exist, and says nothing."""
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(pool):
         raise ValueError(f"The pool has the rows 0 to {len(pool) - 1}, not {rows.min()} to {rows.max()}.")
-
-
-def forget_compiled() -> None:
-    """Drop the compiled steps, which a process otherwise keeps for later stacks of the same network."""
-    _compiled_step.cache_clear()
-    _compiled_outputs.cache_clear()
 
 
 def _evaluate(
@@ -338,22 +313,24 @@ def _evaluate(
         table[replica, : len(its)] = its
     parts = table.reshape(len(rows), -1, batch)
     capacity = pool.capacity(parts)
-    function = _compiled_outputs(network, pool.gather, capacity)
+    function = compiled_outputs(network, pool.gather, capacity)
     found = [
-        ops.convert_to_numpy(function(weights, constants, pool.arrays, ops.convert_to_tensor(parts[:, i].copy())))
+        function(weights, constants, pool.arrays, ops.convert_to_tensor(parts[:, i].copy()))
         for i in range(parts.shape[1])
     ]
     outputs = network.shapes[-1][0]
     if not found:
         return [np.empty((0,) if outputs == 1 else (0, outputs)) for _ in rows]
-    joined: NDArray[np.float64] = np.asarray(np.concatenate(found, axis=1), np.float64)
+    # Only now is waited for the device, which meanwhile has all batches.
+    arrays = [np.asarray(ops.convert_to_numpy(one), np.float64) for one in found]
+    joined = np.concatenate(arrays, axis=1)
     return [joined[replica, : len(its)] for replica, its in enumerate(rows)]
 
 
 def _record_losses(stack: Stack, losses: Sequence[Any]) -> None:
     """Mean training loss of the epoch of every active replica, while it learned."""
     convert = keras_module().ops.convert_to_numpy
-    total = np.stack([convert(loss) for loss in losses]).astype(np.float64).sum(axis=0)
+    total = np.concatenate([convert(loss) for loss in losses]).astype(np.float64).sum(axis=0)
     for replica in np.flatnonzero(stack.active):
         weight = stack.members[replica].train.weights.sum()
         stack.record(int(replica), loss=float(total[replica] / weight))

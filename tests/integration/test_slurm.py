@@ -149,6 +149,16 @@ def test_a_run_whose_jobs_are_cancelled_in_the_middle(
     assert site.queue() == []
 
 
+def test_the_file_that_comes_with_the_program(site: SlurmSite, source: Path, reference: Path, tmp_path: Path) -> None:
+    done = hepbatch(
+        "run", "higgs4l", *OPTIONS, "--cluster", "slurm", "--set", "cluster.pools.gpu.memory=4GiB", "--source", source,
+        "--output", tmp_path / "out", cwd=tmp_path, **site.environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    same_cutflow(tmp_path / "out", reference)
+    assert site.queue() == []
+
+
 def test_a_walltime_shorter_than_the_run_is_no_fault(
     site: SlurmSite, source: Path, reference: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,14 +55,15 @@ class CondorSite:
     @contextmanager
     def hidden(self, *paths: Path) -> Iterator[None]:
         """The nodes do not see what is in these directories."""
-        places = [f"{self.root}{path}" for path in paths]
+        # What lies within another is hidden with it: the virtual environment of a checkout, for one.
+        outer = [path for path in paths if not any(path != other and path.is_relative_to(other) for other in paths)]
+        places = [f"{self.root}{path}" for path in outer]
         enter = ["nsenter", "-t", str(self.nodes), "-m"]
-        for place in places:
-            subprocess.run([*enter, "mount", "-t", "tmpfs", "none", place], check=True)
-        try:
+        with ExitStack() as stack:
+            for place in places:
+                subprocess.run([*enter, "mount", "-t", "tmpfs", "none", place], check=True)
+                stack.callback(subprocess.run, [*enter, "umount", "-l", place], check=True)
             yield
-        finally:
-            subprocess.run([*enter, "umount", "-l", *places], check=True)
 
     def queue(self) -> list[str]:
         """A line for every job in the queue: batch name, status, GPUs asked for."""
@@ -138,8 +139,9 @@ def _mounts(root: Path, directory: Path) -> str:
         lines += [f"chmod a+x '{root}{parent}'" for parent in path.parents]
     for inside, outside in ((SECRETS, "secrets"), (EOS, "eos")):
         lines += [f"mkdir -p '{root}{inside}'", f"mount --bind '{directory}/{outside}' '{root}{inside}'"]
-    # A Python below /usr/local has its library there.
-    lines += [f"mount -t proc proc '{root}/proc'", f"mount --rbind /dev '{root}/dev'", f"chroot '{root}' ldconfig"]
+    # A Python below /usr/local has its library there; two that write the cache of libraries at once break each other.
+    libraries = f"flock '{root}/etc/ld.so.lock' chroot '{root}' ldconfig"
+    lines += [f"mount -t proc proc '{root}/proc'", f"mount --rbind /dev '{root}/dev'", libraries]
     return "\n".join(lines)
 
 

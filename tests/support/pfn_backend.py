@@ -4,17 +4,20 @@ python -m support.pfn_backend FILE.npz, with KERAS_BACKEND set.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.pfn_cost import Work
 from training.backend import backend_name, compiled, keras_module, with_gradients
 from training.jets import JetPool, preprocess
 from training.networks import ParticleFlowNetwork, cross_entropy
 from training.optimizers import Optimizer
 from training.pfn import PFNClassifier, PFNParameters, train_pfns
 from training.stack_size import bytes_per_replica
-from training.stacked import Member, Part, Stack, _compiled_step
+from training.stacked import Member, Part, Stack
+from training.stacked_steps import _step, compiled_steps
 
 PARAMETERS = PFNParameters(phi_units=(20, 24), f_units=(16,), epochs=1, batch_size=50)
 
@@ -57,23 +60,41 @@ def measure() -> dict[str, np.ndarray]:
     for replica, one in enumerate(train_pfns(pool, members, PARAMETERS)):
         result |= {f"weight{replica}_{number}": array for number, array in enumerate(one.weights)}
     if backend_name() == "jax":
-        result |= memory(pool, label)
+        result |= memory(pool, label) | cost(pool, label)
     return result
 
 
 def memory(pool: JetPool, label: np.ndarray) -> dict[str, np.ndarray]:
-    """What XLA sets aside for a step of two networks of the usual size, and what we say it does [bytes]."""
+    """What XLA sets aside for two steps of two networks of the usual size, and what we say it does [bytes]."""
     ops = keras_module().ops
-    network, rows = ParticleFlowNetwork(), np.arange(200, dtype=np.int32).reshape(2, 100)
-    members = [Member(np.random.SeedSequence(1), Part(rows[0], label[rows[0]])) for _ in range(2)]
+    network, rows = ParticleFlowNetwork(), np.tile(np.arange(200, dtype=np.int32).reshape(2, 100), (2, 1, 1))
+    members = [Member(np.random.SeedSequence(1), Part(rows[0, 0], label[rows[0, 0]])) for _ in range(2)]
     stack, capacity = Stack(network, members, Optimizer()), pool.capacity(rows)
-    step = _compiled_step(network, Optimizer(), pool.gather, capacity)
-    batch = (rows, label[rows].astype(np.int32), np.ones((2, 100), np.float32))
-    lowered = step.lower(stack.state, [], pool.arrays, *(ops.convert_to_tensor(array) for array in batch), [])
+    steps = compiled_steps(network, Optimizer(), pool.gather, capacity)
+    batch = (rows, label[rows].astype(np.int32), np.ones((2, 2, 100), np.float32))
+    lowered = steps.lower(stack.state, [], pool.arrays, *(ops.convert_to_tensor(array) for array in batch), [])
     analysis = lowered.compile().memory_analysis()
     own = sum(array.nbytes for array in pool.arrays)
     used = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes - own
     return {"memory": np.array([used, 2 * bytes_per_replica(network, 100, pool.slots(capacity))])}
+
+
+def cost(pool: JetPool, label: np.ndarray) -> dict[str, np.ndarray]:
+    """FLOP and bytes of a step of two networks, by XLA's cost analysis and as the benchmark counts them."""
+    import jax
+
+    rows = np.tile(np.arange(100, dtype=np.int32), (2, 1))
+    members = [Member(np.random.SeedSequence(1), Part(rows[0], label[:100])) for _ in range(2)]
+    capacity, optimizer, result = pool.capacity(rows), Optimizer(), {}
+    for add in ("segments", "matmul"):
+        network = ParticleFlowNetwork(add=add)
+        step = partial(_step, network, optimizer, pool.gather, capacity)
+        batch = [rows, label[rows].astype(np.int32), np.ones((2, 100), np.float32)]
+        lowered = jax.jit(step).lower(Stack(network, members, optimizer).state, [], pool.arrays, batch)
+        found = lowered.compile().cost_analysis()
+        work = Work(network, 2, 2, 100, 1, pool.slots(capacity), capacity, 0.0)
+        result[f"cost_{add}"] = np.array([found["flops"], work.executed, found["bytes accessed"], work.traffic])
+    return result
 
 
 if __name__ == "__main__":

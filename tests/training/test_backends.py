@@ -31,10 +31,14 @@ def test_jax_and_tensorflow_agree(tmp_path: Path) -> None:
     expected = measure()
     with np.load(file) as found:
         used, estimate = found["memory"]
-        assert set(found) == {*expected, "memory"}
+        costs = {name: found[name] for name in ("cost_segments", "cost_matmul")}
+        assert set(found) == {*expected, "memory", *costs}
         for name, values in expected.items():
             assert np.allclose(found[name], values, atol=1e-4, rtol=1e-4), name
     assert estimate / 3 < used < estimate
+    for flop, counted_flop, moved, counted_moved in costs.values():
+        assert counted_flop == pytest.approx(flop, rel=0.1)
+        assert counted_moved == pytest.approx(moved, rel=0.2)
 
 
 @pytest.mark.slow

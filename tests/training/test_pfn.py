@@ -71,7 +71,7 @@ def test_a_batch_beyond_the_capacity_gets_a_larger_one(monkeypatch: pytest.Monke
     jets, label = made_jets(200)
     monkeypatch.setattr("training.jets.bucket", lambda rows: rows)
     pool = JetPool(jets)
-    batches = _Batches(pool, members(label, 2, train=150), Schedule(batch_size=20))
+    batches = _Batches(pool, members(label, 2, train=150), Schedule(batch_size=20), SMALL.network())
     found = []
     for _ in range(12):
         for rows, _, _ in batches.epoch(np.ones(2, bool)):

@@ -6,7 +6,7 @@ import pytest
 
 from training.networks import DenseNetwork, Network, initial_weights
 from training.optimizers import Optimizer
-from training.stacked import FeaturePool, Member, Part, Pool, Schedule, Stack, predict_stack, train_stack
+from training.stacked import FeaturePool, Member, Part, Pool, Schedule, Stack, _Batches, predict_stack, train_stack
 
 NETWORK = DenseNetwork(3, (6, 5), outputs=2, activation="tanh")
 
@@ -49,6 +49,23 @@ def test_a_replica_is_what_it_would_be_alone(network: Network, optimizer: Optimi
         assert stack.curves[replica]["loss"] == pytest.approx(alone.curves[0]["loss"], abs=1e-5)
     begin = initial_weights(network, everyone[0].generator("weights"))
     assert np.abs(stack.weights()[0][0] - begin[0]).max() > 1e-2
+
+
+def test_an_epoch_in_several_calls_is_that_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, _, label = data()
+    network = replace(NETWORK, dropout_rate=0.3)
+    everyone, schedule = members(label, 2, sizes=(200, 130)), Schedule(epochs=2, batch_size=30)
+    batches = _Batches(pool, everyone, schedule, network)
+    assert (batches.calls, batches.steps) == (1, 7)
+    whole = train_stack(pool, everyone, network, Optimizer(), schedule)
+    monkeypatch.setattr("training.stacked.MASK_BYTES", 3 * 4 * 2 * 30 * 11)  # three steps
+    batches = _Batches(pool, everyone, schedule, network)
+    assert (batches.calls, batches.steps) == (3, 3)  # the last two of nine are empty
+    parts = train_stack(pool, everyone, network, Optimizer(), schedule)
+    assert np.asarray(parts.state[2]).tolist() == np.asarray(whole.state[2]).tolist() == [14, 10]
+    for replica in range(2):
+        assert largest_difference(parts, whole, replica, replica) < 1e-6
+        assert parts.curves[replica]["loss"] == pytest.approx(whole.curves[replica]["loss"], abs=1e-6)
 
 
 def test_a_step_is_that_of_keras() -> None:
