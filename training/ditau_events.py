@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.ditau_settings import FULL
 from training.samples import Sample
 from training.splits import event_hash
 
@@ -21,6 +22,8 @@ PARTS = ("train", "validation", "test")
 _SHARES = (0.7, 0.2, 0.1)
 #: Steps of the generated mass in which the spectrum is made flat [GeV].
 STEP = 2.0
+#: Before the names of inputs that the convention of the published models has otherwise.
+PUBLISHED = "published_"
 _ORDER = ("run", "luminosityBlock", "event", "entry")
 
 
@@ -28,7 +31,8 @@ _ORDER = ("run", "luminosityBlock", "event", "entry")
 class DitauEvents:
     """N events: `inputs` (N, inputs), `mass` (N,) as generated [GeV], `channel` (N,), `part` (N,) number in `PARTS`.
 
-    `without_mass` is how many selected events were left out because the generator says no mass of them.
+    `columns` has what identifies each event, all inputs by name and, where the skim has them, those of the published
+    convention. `without_mass` is how many selected events were left out because the generator says no mass of them.
     """
 
     inputs: NDArray[np.float32]
@@ -36,11 +40,16 @@ class DitauEvents:
     channel: NDArray[np.int8]
     part: NDArray[np.int8]
     without_mass: int
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def of(self, part: str) -> DitauEvents:
         """The events of one part."""
-        chosen = self.part == PARTS.index(part)
-        return DitauEvents(self.inputs[chosen], self.mass[chosen], self.channel[chosen], self.part[chosen], 0)
+        return self.where(self.part == PARTS.index(part))
+
+    def where(self, keep: NDArray[Any]) -> DitauEvents:
+        """The events of a mask, or of a list of places."""
+        columns = {name: values[keep] for name, values in self.columns.items()}
+        return DitauEvents(self.inputs[keep], self.mass[keep], self.channel[keep], self.part[keep], 0, columns)
 
     def __len__(self) -> int:
         return len(self.mass)
@@ -58,11 +67,14 @@ def read_ditau(samples: Sequence[Sample], inputs: Sequence[str], group: str, *, 
 
     chosen = sorted((sample for sample in samples if sample.role != "data"), key=lambda sample: sample.name)
     names = [sample.name for sample in chosen]
-    wanted = list(dict.fromkeys([*_ORDER, "channel", "gen_mass", *inputs]))
+    wanted = list(dict.fromkeys([*_ORDER, "channel", "gen_mass", *inputs, *FULL]))
+    schemas = {file: set(pq.read_schema(file).names) for sample in chosen for file in sample.files}
+    published = [f"{PUBLISHED}{name}" for name in FULL]
+    wanted += [name for name in published if schemas and all(name in schema for schema in schemas.values())]
     tables: list[dict[str, NDArray[Any]]] = []
     for number, sample in enumerate(chosen):
         for file in sample.files:
-            missing = [name for name in wanted if name not in pq.read_schema(file).names]
+            missing = [name for name in wanted if name not in schemas[file]]
             if missing:
                 raise ValueError(f"The skim {file} of sample {sample.name} has no column {missing[0]}.")
             table = pq.read_table(file, columns=wanted, use_threads=False)
@@ -84,8 +96,17 @@ def read_ditau(samples: Sequence[Sample], inputs: Sequence[str], group: str, *, 
     place = number_of.astype(np.float64) / 2.0**64
     part = np.searchsorted(np.cumsum(_SHARES)[:-1], place, side="right").astype(np.int8)
     matrix = np.stack([merged[name].astype(np.float32) for name in inputs], axis=1)
-    mass = merged["gen_mass"].astype(np.float64)
-    return DitauEvents(matrix, mass, merged["channel"].astype(np.int8), part, int(np.sum(keep & ~known)))
+    mass, channel = merged.pop("gen_mass").astype(np.float64), merged.pop("channel").astype(np.int8)
+    del merged["sample"]
+    return DitauEvents(matrix, mass, channel, part, int(np.sum(keep & ~known)), merged)
+
+
+def as_published(columns: Mapping[str, NDArray[Any]], inputs: Sequence[str]) -> NDArray[np.float32] | None:
+    """(N, inputs) in the convention of the program that trained the published models; None where the skim lacks it."""
+    if not any(name.startswith(PUBLISHED) for name in columns):
+        return None
+    chosen = [columns.get(f"{PUBLISHED}{name}", columns[name]) for name in inputs]
+    return np.stack([values.astype(np.float32) for values in chosen], axis=1)
 
 
 def flattening_weights(mass: NDArray[np.floating]) -> NDArray[np.float64]:

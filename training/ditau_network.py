@@ -1,35 +1,35 @@
-"""Building and training one network of the ditau mass, and the files it leaves."""
+"""Building and training one network of the ditau mass."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.backend import keras_module
-from training.ditau_events import DitauEvents, flattening_weights, read_ditau
-from training.ditau_losses import above_range, check_masses, make_loss
-from training.files import write_atomically, write_json
-from training.keras_network import make_deterministic, release_memory
-from training.model_files import package_versions
-from training.samples import Sample
+from training.dense_outputs import first_output
+from training.ditau_events import DitauEvents, flattening_weights
+from training.ditau_losses import make_loss
+from training.keras_network import make_deterministic
 
 if TYPE_CHECKING:
-    from training.ditau_mass import ModelSettings, TrainingTask
+    from training.ditau_settings import ModelSettings
 
 #: What early stopping looks at, and the best weights are those of.
 MONITOR = "val_mae"
-_PREDICTION_BATCH = 8192
+Scale = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def build_network(settings: ModelSettings) -> Any:
-    """The network without weights of its own choice: hidden layers as set, one linear neuron at the end."""
+def build_network(settings: ModelSettings, scale: Scale | None = None) -> Any:
+    """The network before its training: hidden layers as set, one linear neuron at the end.
+
+    `scale` is the mean and the deviation of every input where the settings say that it is standardised.
+    """
     keras = keras_module()
     parts: list[Any] = [keras.Input((len(settings.input_names()),))]
+    if scale is not None:
+        parts.append(keras.layers.Normalization(mean=scale[0], variance=scale[1] ** 2, name="scaler"))
     for number, units in enumerate(settings.units()):
         bound = None if settings.max_norm is None else keras.constraints.MaxNorm(settings.max_norm, axis=0)
         penalty = keras.regularizers.L2(settings.l2) if settings.l2 else None
@@ -42,11 +42,16 @@ def build_network(settings: ModelSettings) -> Any:
                 kernel_initializer=initial,
                 kernel_constraint=bound,
                 kernel_regularizer=penalty,
+                dtype=settings.precision,
             )
         )
         if settings.dropout:
-            parts.append(keras.layers.Dropout(settings.dropout))
+            parts.append(keras.layers.Dropout(settings.dropout, dtype=settings.precision))
     parts.append(keras.layers.Dense(1, activation="linear", kernel_initializer=settings.initialiser))
+    if scale is not None:
+        # Without a start far from all masses; for its place see `start_below`.
+        middle, quarter = (settings.max_mass + settings.min_mass) / 4, (settings.max_mass - settings.min_mass) / 4
+        parts.append(keras.layers.Rescaling(quarter, offset=middle, name="mass"))
     return keras.Sequential(parts)
 
 
@@ -56,17 +61,21 @@ def start_below(network: Any, inputs: NDArray[np.float32], settings: ModelSettin
     That is above the middle between the range's high end and the true mass, for no true mass below the ends' middle.
     """
     limit = (settings.max_mass + settings.min_mass) / 4
-    largest = float(np.max(np.abs(predict(network, inputs)), initial=0.0))
+    outputs = first_output(network, inputs)
+    # A standardised network starts around the limit, half way to where it must not be.
+    centre = limit if settings.standardise else 0.0
+    largest = float(np.max(np.abs(outputs - centre), initial=0.0))
     if largest > limit:
-        kernel, bias = network.layers[-1].get_weights()
-        network.layers[-1].set_weights([kernel * (limit / largest), bias])
+        last = [layer for layer in network.layers if layer.get_weights()][-1]
+        kernel, bias = last.get_weights()
+        last.set_weights([kernel * (limit / largest), bias])
 
 
 def fit(settings: ModelSettings, train: DitauEvents, validation: DitauEvents, *, seed: int) -> tuple[Any, Any]:
     """The network with the weights of its best epoch, and the history: lists by name, one value per epoch."""
     make_deterministic(int(np.random.SeedSequence(seed).generate_state(1)[0] % 2**31))
     keras = keras_module()
-    network = build_network(settings)
+    network = build_network(settings, _scale(train.inputs) if settings.standardise else None)
     start_below(network, train.inputs, settings)
     optimiser = keras.optimizers.get({"class_name": settings.optimiser, "config": {}})
     optimiser.learning_rate = settings.learning_rate
@@ -94,55 +103,6 @@ def fit(settings: ModelSettings, train: DitauEvents, validation: DitauEvents, *,
     return network, {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
-def predict(network: Any, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N,) mass [GeV]."""
-    parts = [
-        np.asarray(network(inputs[start : start + _PREDICTION_BATCH], training=False))[:, 0]
-        for start in range(0, len(inputs), _PREDICTION_BATCH)
-    ]
-    return np.concatenate([*parts, np.empty(0)]).astype(np.float64)
-
-
-def train_and_write(task: TrainingTask, samples: Sequence[Sample], target: Path) -> dict[str, Any]:
-    """Train a task's network; writes model.keras, model.json, predictions.parquet (test events) and result.json.
-
-    Raises:
-        ValueError: as `training.ditau_mass.run`, or if the loss became infinite.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    started = time.monotonic()
-    settings = task.settings
-    events = read_ditau(samples, settings.input_names(), task.group, seed=task.seed)
-    check_masses(events.mass, settings.min_mass, settings.max_mass)
-    network, history = fit(settings, events.of("train"), events.of("validation"), seed=task.seed)
-    if not np.isfinite(history[MONITOR]).all():
-        raise ValueError(f"The training of {task.name} diverged: a lower learning_rate may help.")
-    target.mkdir(parents=True, exist_ok=True)
-    test = events.of("test")
-    predicted = predict(network, test.inputs)
-    write_atomically(target / "model.keras", network.save)
-    table = pa.table({"gen_mass": test.mass, "ml_mass": predicted, "channel": test.channel})
-    write_atomically(target / "predictions.parquet", lambda path: pq.write_table(table, path))
-    facts = {
-        "name": task.name, "kind": "ditau_mass", "model": task.model, "group": task.group,
-        "features": list(settings.input_names()), "files": ["model.keras"],
-        "parameters": settings.model_dump(mode="json"), "versions": package_versions(),
-    }  # fmt: skip
-    write_json(target / "model.json", facts)
-    result = {
-        **{key: facts[key] for key in ("name", "model", "group", "features", "parameters")},
-        "seed": task.seed,
-        "events": {part: len(events.of(part)) for part in ("train", "validation", "test")},
-        "without_mass": events.without_mass,
-        "best_epoch": int(np.argmin(history[MONITOR])),
-        "epochs": len(history[MONITOR]),
-        "history": history,
-        "test_mae": float(np.mean(np.abs(predicted - test.mass))),
-        "above_range": above_range(test.mass, predicted, settings.max_mass),
-        "seconds": round(time.monotonic() - started, 3),
-    }
-    write_json(target / "result.json", result)
-    release_memory()
-    return result
+def _scale(inputs: NDArray[np.float32]) -> Scale:
+    spread = inputs.std(axis=0, dtype=np.float64)
+    return inputs.mean(axis=0, dtype=np.float64).astype(np.float32), np.where(spread > 0, spread, 1).astype(np.float32)

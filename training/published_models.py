@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.backend import keras_module
+from training.dense_outputs import first_output
 
 INPUTS_FILE = "inputs_for_models_in_this_dir.py"
 WEIGHTS = "NN_weights-*.h5"
@@ -27,8 +28,6 @@ ACTIVATIONS = (
 )  # fmt: skip
 #: Layers without weights that change nothing in a prediction.
 _IDLE = ("InputLayer", "Dropout", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
-#: Events that are predicted at once.
-_BATCH = 16384
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,7 @@ class PublishedModel:
 
     def predict_matrix(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
         """(N,) mass [GeV] of events of shape (N, inputs)."""
-        parts = [
-            np.asarray(self.network(matrix[start : start + _BATCH].astype(np.float32), training=False))[:, 0]
-            for start in range(0, len(matrix), _BATCH)
-        ]
-        return np.concatenate(parts).astype(np.float64) if parts else np.empty(0)
+        return first_output(self.network, matrix)
 
 
 def load_published(directory: str | Path) -> PublishedModel:

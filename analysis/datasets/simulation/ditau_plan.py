@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -27,10 +28,13 @@ class Settings(BaseModel):
     events: int = Field(default=40_000, ge=1, description="generated events, all of which are kept")
     scale: float = Field(default=1.0, gt=0, description="factor on the number of generated events")
     mass_range: tuple[float, float] = Field(
-        default=(50.0, 1000.0), description="masses of the Higgs boson, spread evenly between these [GeV]"
+        default=(50.0, 1000.0), description="masses of the Higgs boson, spread between these [GeV]"
     )
     mass_step: float = Field(
-        default=10.0, gt=0, description="masses are even in steps of this, and continuous inside of one [GeV]"
+        default=10.0, gt=0, description="masses are even in a step of this width, and continuous [GeV]"
+    )
+    mass_power: float = Field(
+        default=0.0, description="events per GeV go as the mass to this power; below 0: more at low masses"
     )
     multiparton_interactions: bool = Field(default=False, description="multiparton interactions (three times slower)")
 
@@ -47,6 +51,21 @@ class Settings(BaseModel):
         number = max(1, round((high - low) / self.mass_step))
         edges = [low + (high - low) * k / number for k in range(number + 1)]
         return list(itertools.pairwise(edges))
+
+    def numbers(self) -> list[int]:
+        """Events of each step."""
+        wanted = max(1, round(self.events * self.scale))
+        low, high = self.mass_range
+        ends = [end for _, end in self.windows()]
+        below = [0, *(int(wanted * self._share(end, low, high) + 1e-9) for end in ends[:-1]), wanted]
+        return [after - before for before, after in itertools.pairwise(below)]
+
+    def _share(self, mass: float, low: float, high: float) -> float:
+        """The share of the events below a mass."""
+        power = self.mass_power + 1
+        if power == 0:
+            return math.log(mass / low) / math.log(high / low)
+        return (mass**power - low**power) / (high**power - low**power)
 
 
 @dataclass(frozen=True)
@@ -93,10 +112,8 @@ def plan(
             raise UserError(f"no simulation of the sample {name!r} is known (known: {SAMPLE})")
     if not samples:
         return []
-    wanted = max(1, round(settings.events * settings.scale))
-    windows = settings.windows()
-    number = min(len(windows), max(1, round(wanted / _EVENTS_PER_TASK)))
-    counts = [wanted * (k + 1) // len(windows) - wanted * k // len(windows) for k in range(len(windows))]
+    windows, counts = settings.windows(), settings.numbers()
+    number = min(len(windows), max(1, round(sum(counts) / _EVENTS_PER_TASK)))
     tasks, first = [], 1
     for index in range(number):
         # Every task has steps from the whole range, so that each file alone is a fair sample.
@@ -120,7 +137,7 @@ def plan(
 
 def _key(task: DitauTask) -> str:
     content = asdict(replace(task, settings=Settings())) | {
-        "settings": task.settings.model_dump(mode="json", exclude={"events", "scale"}),
+        "settings": task.settings.model_dump(mode="json", exclude={"events", "scale", "mass_power"}),
         "response": (VERSION, cms_response.VERSION),
         "generator": pythia.generator_version(),
     }

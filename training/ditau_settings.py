@@ -1,0 +1,201 @@
+"""Settings of the regression of the ditau mass; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+#: As the published models have them, in their order.
+FULL: tuple[str, ...] = (
+    *(f"{thing}_{name}_reco" for thing in ("tau1", "tau2", "jet1", "jet2", "remaining_jets") for name in
+      ("pt", "eta", "phi")),
+    "remaining_jets_N_reco", "PuppiMET_pt_reco", "PuppiMET_phi_reco", "MET_covXX_reco", "MET_covXY_reco",
+    "MET_covYY_reco", "PuppimT1_reco", "PuppimT2_reco", "PuppimTtt_reco", "PuppimTtot_reco", "PU_npvsGood_reco",
+    "N_neutrinos_reco",
+)  # fmt: skip
+
+
+def _without(*starts: str) -> tuple[str, ...]:
+    return tuple(name for name in FULL if not name.startswith(starts))
+
+
+#: Lists of inputs by name.
+INPUT_LISTS: dict[str, tuple[str, ...]] = {
+    "full": FULL,
+    "no_met_covariance": _without("MET_cov"),
+    "no_second_jet": _without("jet2"),
+    "no_remaining_jets": _without("remaining_jets"),
+    "no_transverse_masses": _without("PuppimT"),
+    "no_pileup": _without("PU_"),
+    "no_neutrino_number": _without("N_neutrinos"),
+}
+Group = Literal["inclusive", "tt", "mt", "et", "em", "mm", "ee", "lt", "ll"]
+
+
+Column = Annotated[str, Field(min_length=1)]
+
+
+def names_of(inputs: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The inputs that a name of a list, or a list itself, means."""
+    return INPUT_LISTS[inputs] if isinstance(inputs, str) else inputs
+
+
+def _known(inputs: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    if isinstance(inputs, str) and inputs not in INPUT_LISTS:
+        raise ValueError(f"inputs: {inputs!r} is none of {', '.join(INPUT_LISTS)}; or give a list of columns")
+    if not inputs:
+        raise ValueError("inputs: the list is empty")
+    if len(set(inputs)) < len(inputs) and not isinstance(inputs, str):
+        raise ValueError("inputs: a column is there twice")
+    return inputs
+
+
+Inputs = Annotated[str | tuple[Column, ...], AfterValidator(_known)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Frozen):
+    """A network and its training; the defaults are those of DNN1 (DL_for_HTT_mass)."""
+
+    inputs: Inputs = Field(default="full", description=f"columns of the skim, or one of {', '.join(INPUT_LISTS)}")
+    standardise: bool = Field(
+        default=False, description="a first layer that gives every input mean 0 and deviation 1; the source had none"
+    )
+    layers: int = Field(default=3, ge=1, description="hidden layers")
+    neurons: int | tuple[int, ...] = Field(
+        default=1000, description="neurons of every hidden layer, or of each (a bottleneck: [1000, 500, 100])"
+    )
+    activation: Literal["softplus", "relu", "elu", "selu", "tanh", "sigmoid"] = Field(default="softplus")
+    initialiser: Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"] = Field(
+        default="glorot_uniform", description="of the kernels but for the first, which has Keras' default"
+    )
+    optimiser: Literal["adam", "sgd", "rmsprop", "adamax", "nadam"] = Field(default="adam")
+    learning_rate: float = Field(default=1e-3, gt=0)
+    max_norm: float | None = Field(default=3.0, description="largest norm of a neuron's kernel, axis 0; null: none")
+    l2: float = Field(default=0.0, ge=0, description="strength of the L2 penalty on the kernels")
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    loss: str = Field(default="mapesqrt_b", description="of training.ditau_losses, or of Keras")
+    batch_size: int = Field(default=2048, ge=1)
+    epochs: int = Field(default=500, ge=1, description="largest number of epochs")
+    patience: int = Field(default=20, ge=1, description="epochs without a better validation MAE before the end")
+    min_mass: float = Field(default=50.0, gt=0, description="low end of the generated masses [GeV]")
+    max_mass: float = Field(default=1000.0, description="high end of the generated masses [GeV]")
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
+        default="float32", description="of the hidden layers' products; the mixed ones help on GPUs with tensor cores"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelSettings:
+        if isinstance(self.neurons, tuple) and len(self.neurons) != self.layers:
+            raise ValueError(f"neurons: {len(self.neurons)} numbers for {self.layers} layers")
+        if any(number < 1 for number in self.units()):
+            raise ValueError("neurons: every layer needs at least one")
+        if not self.min_mass < self.max_mass:
+            raise ValueError(f"min_mass: {self.min_mass:g} must be below max_mass, {self.max_mass:g}")
+        return self
+
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs in their order."""
+        return names_of(self.inputs)
+
+    def units(self) -> tuple[int, ...]:
+        """Neurons of each hidden layer."""
+        return (self.neurons,) * self.layers if isinstance(self.neurons, int) else self.neurons
+
+
+def expanded(models: Mapping[str, Any]) -> dict[str, Any]:
+    """The models with each scan replaced by its combinations, named after what differs: `DNN1-dropout=0.2`.
+
+    A list of values makes a scan. For `inputs` and `neurons`, which are lists themselves, that is a list of lists; for
+    `inputs` also one of names of lists.
+    """
+    result: dict[str, Any] = {}
+    for name, settings in models.items():
+        scans = (
+            {key: value for key, value in settings.items() if _is_scan(key, value)}
+            if isinstance(settings, dict)
+            else {}
+        )
+        for values in itertools.product(*scans.values()):
+            chosen = dict(zip(scans, values, strict=True))
+            label = "".join(f"-{key}={_text(value)}" for key, value in chosen.items())
+            result[f"{name}{label}"] = {**settings, **chosen} if chosen else settings
+    return result
+
+
+def _is_scan(key: str, value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    if key in ("inputs", "neurons"):
+        return any(isinstance(one, (list, tuple)) or one in INPUT_LISTS for one in value)
+    return True
+
+
+def _text(value: Any) -> str:
+    """A value as part of a name of a directory."""
+    return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+class TreesSettings(_Frozen):
+    """Gradient-boosted regression trees: scikit-learn's HistGradientBoostingRegressor."""
+
+    inputs: Inputs = Field(default="full", description="as those of a network")
+    loss: Literal["gamma", "squared_error", "absolute_error", "poisson"] = Field(
+        default="gamma", description="the objective; gamma: the deviance of a relative error"
+    )
+    max_iter: int = Field(default=300, ge=1, description="largest number of trees")
+    learning_rate: float = Field(default=0.1, gt=0)
+    max_leaf_nodes: int | None = Field(default=31, ge=2)
+    max_depth: int | None = Field(default=None, ge=1)
+    min_samples_leaf: int = Field(default=20, ge=1)
+    l2_regularization: float = Field(default=0.0, ge=0)
+    max_features: float = Field(default=1.0, gt=0, le=1, description="share of the inputs each split may choose from")
+    patience: int = Field(default=20, ge=1, description="trees without a better validation loss before the end")
+    min_mass: float = Field(default=50.0, gt=0, description="low end of the generated masses [GeV]")
+    max_mass: float = Field(default=1000.0, description="high end of the generated masses [GeV]")
+
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs in their order."""
+        return names_of(self.inputs)
+
+
+class Settings(_Frozen):
+    """Models, and the groups of channels each is trained for."""
+
+    channels: tuple[Group, ...] = Field(
+        default=("inclusive",), min_length=1, description="groups; lt is mt and et, ll is em, mm and ee"
+    )
+    models: Mapping[str, ModelSettings] = Field(
+        default={"DNN1": ModelSettings(), "DNN2": ModelSettings(activation="relu", initialiser="glorot_normal")},
+        min_length=1,
+        description="networks by name; a list of values of a key makes a scan, a network for each combination",
+    )
+    trees: Mapping[str, TreesSettings] = Field(
+        default_factory=dict, description="boosted trees by name, for comparison; none if empty"
+    )
+    importance_events: int = Field(default=2000, ge=1, description="test events of the permutation importance")
+    importance_repeats: int = Field(default=3, ge=1, description="permutations of each input")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scans(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
+            return content
+        return {**content, "models": expanded(content["models"])}
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        both = sorted(set(self.models) & set(self.trees))
+        if both:
+            raise ValueError(f"trees.{both[0]}: a network has this name, too")
+        for name in (*self.models, *self.trees):
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=-]*", name):
+                raise ValueError(f"models: {name!r} is no name of a directory: letters, digits and ._=- only")
+        return self
