@@ -28,7 +28,7 @@ from cluster.settings import ClusterSettings
 # What the stages write into a run directory, and --fresh removes; nothing else there is ours.
 OURS = (
     "simulated", "ledger", "skim", "models", "plots", "manifest.json", "cutflow.json", "histograms.json",
-    "histograms.root", "results.json", "report.html",
+    "histograms.root", "notes.json", "results.json", "report.html",
 )  # fmt: skip
 
 
@@ -52,12 +52,12 @@ def run_all(request: Request) -> bool:
         request.configuration.module(block)  # said before anything runs
     resolved = _resolve(request)
     _check_complete(request, resolved)
-    with _started(request) as run:
+    with started(request) as run:
         complete = _skim(request, run, resolved)
         lacking = _roles_without_events(run)
         if lacking:
             say(f"the run stops after the skim: no events with a known yield in the role {' and '.join(lacking)}")
-            return _settle(run, complete=False)
+            return settle(run, complete=False)
         complete = _train(run) and complete
         return _finish(run, complete)
 
@@ -67,8 +67,8 @@ def skim_only(request: Request) -> bool:
     resolved = _resolve(request)
     if resolved.absent:
         say(f"absent from the source: {', '.join(resolved.absent)}")
-    with _started(request) as run:
-        return _settle(run, _skim(request, run, resolved))
+    with started(request) as run:
+        return settle(run, _skim(request, run, resolved))
 
 
 def train_only(request: Request) -> bool:
@@ -78,7 +78,7 @@ def train_only(request: Request) -> bool:
         lacking = _roles_without_events(run)
         if lacking:
             raise UserError(f"the skim in {request.directory} has no events of the role {' and '.join(lacking)}")
-        return _settle(run, _train(run))
+        return settle(run, _train(run))
 
 
 def report_only(request: Request) -> bool:
@@ -95,11 +95,11 @@ def simulate_only(request: Request) -> bool:
     """Make the simulated source as a directory that `--source` takes."""
     from analysis.simulating import simulate
 
-    with _started(request) as run:
+    with started(request) as run:
         names = tuple(name for name, entry in request.catalogue.samples.items() if entry.simulated)
         _, failures = simulate(run, names, request.directory)
         run.record_cluster(request.cluster_name)
-        complete = _settle(run, not failures)
+        complete = settle(run, not failures)
         say(f"the simulated source is in {request.directory}")
         return complete
 
@@ -109,18 +109,19 @@ def fetch_only(request: Request) -> bool:
     from analysis.fetching import fetch
 
     configuration = request.configuration
-    with _started(request) as run:
+    with started(request) as run:
         names = configuration.module("opendata").samples(configuration.settings("opendata"))
         wanted = tuple(name for name in request.catalogue.samples if name in names)
         fetched, failures = fetch(run, wanted, request.limit_files)
         run.record_cluster(request.cluster_name)
         for name, sample in fetched.items():
             say(f"{name}: {len(sample.files)} files in {Path(sample.files[0]).parent}")
-        return _settle(run, not failures)
+        return settle(run, not failures)
 
 
 @contextmanager
-def _started(request: Request) -> Iterator[Run]:
+def started(request: Request) -> Iterator[Run]:
+    """A run of the first stages in the request's directory, on its cluster."""
     manifest = Manifest.begin(request.directory, request.configuration, request.catalogue)
     if request.fresh:
         with run_lock(request.directory):
@@ -187,7 +188,7 @@ def _train(run: Run) -> bool:
 
 def _finish(run: Run, complete: bool) -> bool:
     _report(run.configuration, run.directory, run.manifest)
-    return _settle(run, complete)
+    return settle(run, complete)
 
 
 def _report(configuration: Configuration, directory: Path, manifest: Manifest) -> None:
@@ -199,7 +200,8 @@ def _report(configuration: Configuration, directory: Path, manifest: Manifest) -
     say(f"report in {facts['seconds']:.0f} s")
 
 
-def _settle(run: Run, complete: bool) -> bool:
+def settle(run: Run, complete: bool) -> bool:
+    """The end of a run: its status in the manifest, and what it cost and how it stands for the user."""
     complete = run.manifest.settle() and complete
     run.manifest.save()
     return _show_end(run) and complete

@@ -1,6 +1,7 @@
 """The coffea processor of ditau_mass: channels, inputs, cutflow, histograms and skim of one chunk of NanoAOD events."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,20 @@ from processors.skims import skim_name, write_skim
 
 Histogram = hist.Hist[hist.storage.Weight]
 _LEG = ("pt", "eta", "phi")
+
+
+@dataclass(frozen=True)
+class Predictable:
+    """Events for a regression.
+
+    `identity` has run, luminosityBlock and event of each entry, `channel` its place in `CHANNELS` (-1: not selected),
+    `inputs` the inputs of those with a channel; `notes` says in how many entries a branch stood in for another.
+    """
+
+    identity: dict[str, Array]
+    channel: Array
+    inputs: dict[str, Array]
+    notes: dict[str, int]
 
 
 class DitauProcessor(processor.ProcessorABC):  # type: ignore[misc]
@@ -85,6 +100,19 @@ class DitauProcessor(processor.ProcessorABC):  # type: ignore[misc]
                 "skims": skims,
             }
         }
+
+    def predictable(self, events: Any) -> Predictable:
+        """What a regression needs of a chunk, recorded or simulated: see `Predictable`.
+
+        Raises MissingBranch as `process`.
+        """
+        require(events, branches("data"))
+        objects, number = self._objects(events), len(events)
+        cutflow = {cut: {"events": 0, "weighted": 0.0} for cut in CUTS}
+        channel, pairs = self._channels(objects, filters(events), np.ones(number), cutflow)
+        identity = {name: scalar_content(column(events, name)) for name in IDENTITY}
+        inputs = self.inputs(events, objects, channel, pairs) if np.any(channel >= 0) else _no_inputs()
+        return Predictable(identity, channel, inputs, dict.fromkeys(notes(events), number))
 
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
         """Returns the accumulator as it is."""
@@ -196,6 +224,10 @@ def notes(events: Any) -> list[str]:
         found.append("jets without identification: the file has no Jet_jetId")
     missing = [name for name in FILTERS if found_as(events, f"{name}?") is None]
     return found + [f"no {name}" for name in missing]
+
+
+def _no_inputs() -> dict[str, Array]:
+    return {name: np.empty(0, np.float32) for name in INPUTS}
 
 
 def _event_inputs(events: Any, rows: Array) -> tuple[dict[str, Array], dict[str, Array], Array]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FULL", "INPUT_LISTS", "ModelSettings", "Settings", "TrainingTask", "TreesSettings", "check", "load_predictor",
-    "roles", "run", "tasks",
+    "predictor_inputs", "roles", "run", "tasks",
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
     return [
         TrainingTask(f"{model}_{group}", model, group, own, seed, importance)
         for group in groups
-        for model, own in {**settings.models, **settings.trees}.items()
+        for model, own in settings.all_models().items()
     ]
 
 
@@ -61,7 +61,7 @@ def check(settings: Settings, samples: Sequence[Sample], *, seed: int) -> None:
     from training.ditau_losses import check_masses
 
     for group in settings.channels:
-        for name, model in {**settings.models, **settings.trees}.items():
+        for name, model in settings.all_models().items():
             events = read_ditau(samples, model.input_names(), group, seed=seed)
             check_masses(events.mass, model.min_mass, model.max_mass)
             for part in PARTS:
@@ -81,6 +81,13 @@ def run(task: TrainingTask, samples: Sequence[Sample], directory: str) -> dict[s
     from training.ditau_evaluation import train_and_write
 
     return train_and_write(task, samples, Path(directory) / task.name)
+
+
+def predictor_inputs(directory: str) -> tuple[str, ...]:
+    """The inputs of the model of a directory, without loading it; raises as `load_predictor`."""
+    from training.ditau_model import inputs_of
+
+    return inputs_of(directory)
 
 
 def load_predictor(directory: str) -> MassModel:

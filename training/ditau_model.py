@@ -21,7 +21,7 @@ from training.dense_outputs import first_output
 from training.ditau_trees import load_trees
 from training.files import write_json
 from training.model_files import package_versions
-from training.published_models import INPUTS_FILE, load_published
+from training.published_models import INPUTS_FILE, load_published, read_inputs
 
 KIND = "ditau_mass"
 #: What other people's ntuples have in place of an object that is not there; here that is 0.
@@ -60,6 +60,14 @@ class MassModel:
         low, high = (np.array([self.ranges[name][end] for name in self.inputs], np.float32) for end in (0, 1))
         return np.asarray(np.sum((matrix < low) | (matrix > high), axis=1), np.int8)
 
+    def prepared(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Inputs from other people's ntuples as the model takes them: absent objects (-10) 0, phi in (-pi, pi]."""
+        found = {name: np.where(values == ABSENT, 0.0, values) for name, values in columns.items()}
+        return {
+            name: np.arctan2(np.sin(values), np.cos(values)) if "phi" in name else values
+            for name, values in found.items()
+        }
+
     def _matrix(self, events: Any) -> NDArray[np.float32]:
         present = events.fields if hasattr(events, "fields") else events
         missing = [name for name in self.inputs if name not in present]
@@ -92,11 +100,10 @@ def load_mass_model(directory: str | Path) -> MassModel:
         ValueError: one sentence that names the file, if one is missing, damaged, or does not fit the others.
     """
     directory = Path(directory)
-    if (directory / INPUTS_FILE).exists() and not (directory / "model.json").exists():
+    if _is_published(directory):
         published = load_published(directory)
         return MassModel(published.name, published.inputs, published.predict_matrix, None)
-    facts = _facts(directory)
-    name, method, inputs, file, ranges = facts
+    name, method, inputs, file, ranges = _facts(directory)
     path = directory / file
     if method == "network":
         network = load_network(path)
@@ -107,6 +114,12 @@ def load_mass_model(directory: str | Path) -> MassModel:
     if width != len(inputs):
         raise ValueError(f"{path} has {width} inputs, but {directory / 'model.json'} lists {len(inputs)}.")
     return MassModel(name, inputs, evaluate, ranges)
+
+
+def inputs_of(directory: str | Path) -> tuple[str, ...]:
+    """The inputs of a model in their order, without loading it; raises as `load_mass_model`."""
+    directory = Path(directory)
+    return read_inputs(directory / INPUTS_FILE) if _is_published(directory) else _facts(directory)[2]
 
 
 def load_network(path: Path) -> Any:
@@ -135,9 +148,8 @@ def trained_ranges(matrix: NDArray[Any], inputs: tuple[str, ...]) -> dict[str, t
     return {name: (float(low[k]), float(high[k])) for k, name in enumerate(inputs)}
 
 
-def without_absent(values: NDArray[Any]) -> NDArray[Any]:
-    """The values of an input with those that stand for an absent object as 0."""
-    return np.where(values == ABSENT, 0, values)
+def _is_published(directory: Path) -> bool:
+    return (directory / INPUTS_FILE).exists() and not (directory / "model.json").exists()
 
 
 def _facts(directory: Path) -> tuple[str, str, tuple[str, ...], str, dict[str, tuple[float, float]]]:

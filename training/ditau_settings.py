@@ -183,6 +183,10 @@ class Settings(_Frozen):
     importance_events: int = Field(default=2000, ge=1, description="test events of the permutation importance")
     importance_repeats: int = Field(default=3, ge=1, description="permutations of each input")
 
+    def all_models(self) -> dict[str, ModelSettings | TreesSettings]:
+        """Networks, then trees."""
+        return {**self.models, **self.trees}
+
     @model_validator(mode="before")
     @classmethod
     def _scans(cls, content: Any) -> Any:

@@ -65,7 +65,7 @@ class Settings(BaseModel):
         power = self.mass_power + 1
         if power == 0:
             return math.log(mass / low) / math.log(high / low)
-        return (mass**power - low**power) / (high**power - low**power)
+        return float((mass**power - low**power) / (high**power - low**power))
 
 
 @dataclass(frozen=True)
