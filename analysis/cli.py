@@ -209,6 +209,19 @@ def predict(
     return complete
 
 
+@main.command("export")
+@click.argument("analysis")
+@click.option("--model", type=click.Path(path_type=Path), required=True, help="Directory of a trained network.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The ONNX file to write.")
+@ending
+def export_model(analysis: str, model: Path, output: Path) -> bool:
+    """Write a trained network as ONNX, and check that it gives the same."""
+    from analysis.exporting import export
+
+    click.echo(f"{output}: the largest relative difference is {export(analysis, model, output):.2g}")
+    return True
+
+
 @main.group()
 def datasets() -> None:
     """The samples of an analysis."""

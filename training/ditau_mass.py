@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from training.samples import Sample
 
 __all__ = [
-    "FULL", "INPUT_LISTS", "ModelSettings", "Settings", "TrainingTask", "TreesSettings", "check", "load_predictor",
-    "predictor_inputs", "roles", "run", "tasks",
+    "FULL", "INPUT_LISTS", "ModelSettings", "Settings", "TrainingTask", "TreesSettings", "check", "export_onnx",
+    "load_predictor", "predictor_inputs", "roles", "run", "tasks",
 ]  # fmt: skip
 
 
@@ -95,3 +95,10 @@ def load_predictor(directory: str) -> MassModel:
     from training.ditau_model import load_mass_model
 
     return load_mass_model(directory)
+
+
+def export_onnx(directory: str, path: str) -> float:
+    """Write the network of a directory as ONNX; gives and raises as `training.ditau_onnx.export_onnx`."""
+    from training import ditau_onnx
+
+    return ditau_onnx.export_onnx(directory, path)

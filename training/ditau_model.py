@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,14 @@ class MassModel:
     """A regression of the mass [GeV] from `inputs`, in their order.
 
     `ranges` has the smallest and the largest value of each input in the training; None for a model that does not say.
+    `network` is the Keras network, None for trees.
     """
 
     name: str
     inputs: tuple[str, ...]
     evaluate: Callable[[NDArray[Any]], NDArray[np.float64]]
     ranges: Ranges | None
+    network: Any = None
 
     def predict(self, events: Any) -> NDArray[np.float64]:
         """(N,) mass [GeV] of events with a column for each input: a mapping of arrays, or an awkward array of records.
@@ -102,18 +105,18 @@ def load_mass_model(directory: str | Path) -> MassModel:
     directory = Path(directory)
     if _is_published(directory):
         published = load_published(directory)
-        return MassModel(published.name, published.inputs, published.predict_matrix, None)
+        return MassModel(published.name, published.inputs, published.predict_matrix, None, published.network)
     name, method, inputs, file, ranges = _facts(directory)
     path = directory / file
-    if method == "network":
-        network = load_network(path)
-        width, evaluate = int(network.input_shape[-1]), lambda matrix: first_output(network, matrix)
+    network = load_network(path) if method == "network" else None
+    if network is not None:
+        width, evaluate = int(network.input_shape[-1]), partial(first_output, network)
     else:
         trees = load_trees(path)
         width, evaluate = trees.width, trees.predict
     if width != len(inputs):
         raise ValueError(f"{path} has {width} inputs, but {directory / 'model.json'} lists {len(inputs)}.")
-    return MassModel(name, inputs, evaluate, ranges)
+    return MassModel(name, inputs, evaluate, ranges, network)
 
 
 def inputs_of(directory: str | Path) -> tuple[str, ...]:

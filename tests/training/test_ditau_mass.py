@@ -4,42 +4,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
+from support.ditau_models import make_model
+from support.ditau_skims import skim
 
 from processors.ditau_mass import CHANNELS as SKIM_CHANNELS
 from processors.ditau_mass import INPUTS
 from training import ditau_events, ditau_mass
 from training.backend import keras_module
+from training.dense_outputs import first_output
 from training.ditau_events import CHANNELS, flattening_weights, read_ditau
 from training.ditau_mass import FULL, INPUT_LISTS, ModelSettings, Settings
-from training.ditau_network import build_network, predict, start_below
-from training.samples import Sample
+from training.ditau_model import load_mass_model, ml_mass
+from training.ditau_network import build_network, start_below
 
 SMALL = {"neurons": 24, "layers": 2, "epochs": 60, "batch_size": 64, "learning_rate": 3e-3}
-
-
-def skim(path: Path, number: int = 3000, seed: int = 1, files: int = 2, **changes: Any) -> Sample:
-    """A skim whose visible mass is 0.6 of the generated one, within 5%."""
-    rng = np.random.default_rng(seed)
-    mass = rng.uniform(50, 1000, number)
-    columns: dict[str, Any] = {name: rng.normal(0, 1, number).astype("f4") for name in INPUTS}
-    columns["PuppimTtt_reco"] = (0.6 * mass * (1 + 0.05 * rng.standard_normal(number))).astype("f4")
-    columns |= {
-        "run": np.ones(number, "u4"), "luminosityBlock": rng.integers(1, 9, number).astype("u4"),
-        "event": np.arange(number, dtype="u8"), "entry": np.arange(number),
-        "channel": rng.integers(0, 6, number).astype("i1"), "gen_mass": mass,
-    }  # fmt: skip
-    columns |= changes
-    path.mkdir(parents=True, exist_ok=True)
-    names = []
-    for index, rows in enumerate(np.array_split(rng.permutation(number), files)):
-        names.append(str(path / f"{index}.parquet"))
-        pq.write_table(pa.table({name: values[rows] for name, values in columns.items()}), names[-1])
-    return Sample("HTT", "signal", "HTT", tuple(names))
 
 
 def test_the_names_are_those_of_the_skim() -> None:
@@ -103,9 +86,9 @@ def test_a_start_above_the_range_is_brought_below() -> None:
     settings = ModelSettings(neurons=32)
     network = build_network(settings)
     inputs = np.abs(np.random.default_rng(1).normal(0, 3000, (200, 27))).astype(np.float32)
-    assert np.abs(predict(network, inputs)).max() > 525
+    assert np.abs(first_output(network, inputs)).max() > 525
     start_below(network, inputs, settings)
-    assert np.abs(predict(network, inputs)).max() == pytest.approx(262.5, rel=1e-3)
+    assert np.abs(first_output(network, inputs)).max() == pytest.approx(262.5, rel=1e-3)
 
 
 def test_a_training_learns_and_leaves_its_files(tmp_path: Path) -> None:
@@ -130,10 +113,95 @@ def test_a_training_learns_and_leaves_its_files(tmp_path: Path) -> None:
     assert stored["above_range"] < 0.05
     network = keras_module().saving.load_model(target / "model.keras", compile=False)
     test = read_ditau([sample], FULL, "inclusive", seed=11).of("test")
-    np.testing.assert_allclose(predict(network, test.inputs), predicted, rtol=1e-5)
+    np.testing.assert_allclose(first_output(network, test.inputs), predicted, rtol=1e-5)
+    np.testing.assert_array_equal(ml_mass(test.columns, target), first_output(network, test.inputs))
+    assert max(stored["importance"], key=lambda name: stored["importance"][name]["value"]) == "PuppimTtt_reco"
     for layer in network.layers[:-1]:
         assert np.linalg.norm(layer.get_weights()[0], axis=0).max() <= 3 + 1e-4
     assert json.loads((target / "model.json").read_text())["features"] == list(FULL)
+
+
+def test_trees_learn_and_load_from_a_file_without_code(tmp_path: Path) -> None:
+    sample = skim(tmp_path / "skim")
+    content = {"models": {"m": SMALL}, "trees": {"boosted": {"max_iter": 80, "max_leaf_nodes": 8}}}
+    task = ditau_mass.tasks(Settings.model_validate(content), seed=5)[1]
+    result = ditau_mass.run(task, [sample], str(tmp_path / "models"))
+    assert (task.name, result["method"], result["task"]) == ("boosted_inclusive", "trees", "ditau_mass")
+    assert result["test_mae"] < 40
+    assert result["history"]["val_loss"][-1] < 0.1 * result["history"]["val_loss"][0]
+    model = load_mass_model(tmp_path / "models" / "boosted_inclusive")
+    test = read_ditau([sample], FULL, "inclusive", seed=5).of("test")
+    stored = pq.read_table(tmp_path / "models" / "boosted_inclusive" / "predictions.parquet")
+    np.testing.assert_allclose(model.predict(test.columns), stored["ml_mass"].to_numpy(), rtol=1e-6)
+    assert result["importance"]["PuppimTtt_reco"]["value"] > 0.1
+
+
+def test_events_beyond_the_training_are_counted_input_by_input(tmp_path: Path) -> None:
+    model = load_mass_model(make_model(tmp_path / "m", {"tau1_pt_reco": (0, 60), "tau2_pt_reco": (0, 50)}))
+    events = ak.Array({name: np.ones(3) for name in FULL})
+    events["tau1_pt_reco"], events["tau2_pt_reco"] = [60.0, 61.0, -1.0], [50.0, 50.0, 51.0]
+    outside = model.extrapolated(events)
+    assert outside is not None
+    assert outside.tolist() == [0, 1, 2]
+    assert len(ml_mass(events, model)) == 3
+    with pytest.raises(ValueError, match=r"needs the input\(s\) jet1_eta_reco"):
+        model.predict(events[[name for name in FULL if name != "jet1_eta_reco"]])
+    events["jet1_eta_reco"] = [0.0, np.nan, 0.0]
+    with pytest.raises(ValueError, match="jet1_eta_reco is not finite"):
+        model.predict(events)
+
+
+def test_an_event_has_one_mass_whatever_comes_with_it(tmp_path: Path) -> None:
+    model = load_mass_model(make_model(tmp_path / "m"))
+    events = {name: np.random.default_rng(k).uniform(0, 100, 700) for k, name in enumerate(FULL)}
+    whole = model.predict(events)
+    parts = [model.predict({name: values[rows] for name, values in events.items()})
+             for rows in (slice(0, 3), slice(3, 600), slice(600, 700))]  # fmt: skip
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda d: (d / "model.json").unlink(), "there is neither model.json nor inputs_for"),
+        (lambda d: (d / "model.keras").unlink(), "names the file model.keras, which is not in"),
+        (lambda d: (d / "model.keras").write_bytes(b"PK" + bytes(50)), "model.keras is no readable Keras model"),
+        (lambda d: rewrite(d, features=list(FULL[:-1])), "model.keras has 27 inputs, but .*model.json lists 26"),
+        (lambda d: rewrite(d, kind="other"), "does not describe a regression of the ditau mass"),
+        (lambda d: rewrite(d, versions={"keras": "2.3.1"}), "was written with keras 2.3.1, but"),
+        (lambda d: rewrite(d, files=["../other.keras"]), "names the file ../other.keras, which is not in"),
+    ],
+)
+def test_a_damaged_model_is_one_sentence(tmp_path: Path, damage: Any, sentence: str) -> None:
+    directory = make_model(tmp_path / "m")
+    damage(directory)
+    with pytest.raises(ValueError, match=sentence):
+        load_mass_model(directory)
+
+
+def rewrite(directory: Path, **changes: Any) -> None:
+    facts = json.loads((directory / "model.json").read_text())
+    (directory / "model.json").write_text(json.dumps({**facts, **changes}))
+
+
+def test_a_list_of_values_makes_a_scan() -> None:
+    content = {
+        "models": {
+            "a": {"dropout": [0.0, 0.2], "activation": ["relu", "softplus"], "neurons": 8},
+            "b": {"neurons": [[8, 8, 8], [16, 8, 4]], "inputs": ["full", "no_pileup"]},
+            "c": {"neurons": [8, 4, 2], "inputs": ["tau1_pt_reco", "tau2_pt_reco"]},
+        }
+    }
+    settings = Settings.model_validate(content)
+    assert list(settings.models) == [
+        "a-dropout=0.0-activation=relu", "a-dropout=0.0-activation=softplus",
+        "a-dropout=0.2-activation=relu", "a-dropout=0.2-activation=softplus",
+        "b-neurons=8x8x8-inputs=full", "b-neurons=8x8x8-inputs=no_pileup",
+        "b-neurons=16x8x4-inputs=full", "b-neurons=16x8x4-inputs=no_pileup", "c",
+    ]  # fmt: skip
+    assert settings.models["b-neurons=16x8x4-inputs=full"].units() == (16, 8, 4)
+    assert settings.models["c"].input_names() == ("tau1_pt_reco", "tau2_pt_reco")
+    assert Settings.model_validate(settings.model_dump(mode="json")) == settings
 
 
 def test_what_cannot_be_trained_is_said_before(tmp_path: Path) -> None:
