@@ -109,6 +109,7 @@ def load_mass_model(directory: str | Path) -> MassModel:
     name, method, inputs, file, ranges = _facts(directory)
     path = directory / file
     network = load_network(path) if method == "network" else None
+    evaluate: Callable[[NDArray[Any]], NDArray[np.float64]]
     if network is not None:
         width, evaluate = int(network.input_shape[-1]), partial(first_output, network)
     else:

@@ -53,7 +53,8 @@ def _model(model: MassModel) -> Any:
 
     if model.network is None:
         raise ValueError(f"The model {model.name} is no network: only networks are exported.")
-    nodes, constants = [], []
+    nodes: list[Any] = []
+    constants: list[Any] = []
 
     def constant(name: str, values: NDArray[Any]) -> str:
         constants.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
@@ -125,6 +126,7 @@ def _run(proto: Any, matrix: NDArray[np.float32]) -> Any:
     except ImportError:
         from onnx.reference import ReferenceEvaluator
 
-        return ReferenceEvaluator(proto).run(None, {"inputs": matrix})[0]
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"inputs": matrix})[0]
+        evaluator: Any = ReferenceEvaluator(proto)
+    else:
+        evaluator = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    return evaluator.run(None, {"inputs": matrix})[0]
