@@ -1,4 +1,4 @@
-"""The rate of a ditau mass network on many events against one `model.predict` per event, and that of `hepbatch predict`.
+"""The rate of a ditau mass network on many events against one `model.predict` per event, and of `hepbatch predict`.
 
     python -m benchmarks.ditau_predict [--rows N] [--single N] [--events N] [--workers N] [--data DIR] [--neurons N]
 
@@ -8,7 +8,7 @@ weights do not matter to the rate.
 - `all at once`: `training.ditau_model.ml_mass` on `--rows` events;
 - `one by one`: `model.predict` on one event at a time, as the source's analyses call it, `--single` times after the
   first call, which compiles;
-- `hepbatch predict`: the whole command on one NanoAOD file of `--events` entries (those of `--data`, repeated), with its
+- `hepbatch predict`: the whole command on a NanoAOD file of `--events` entries (those of `--data`, repeated), with its
   start-up, and the rate of its stage `predict` alone.
 
 Exit status 1 if the masses of both ways differ by more than 1e-4, or all at once is not at least 1000 times as fast.
@@ -64,7 +64,7 @@ def model_rates(directory: Path, rows: int, single: int) -> tuple[float, float, 
 
 
 def enlarge(source: Path, output: Path, events: int) -> int:
-    """Repeats the entries of a NanoAOD file, in the branches that are read, until there are `events`; gives how many."""
+    """Repeats the entries of a NanoAOD file, in the branches that are read, up to `events`; gives how many."""
     import awkward as ak
     import uproot
 

@@ -68,6 +68,9 @@ class ModelSettings(_Frozen):
     standardise: bool = Field(
         default=False, description="a first layer that gives every input mean 0 and deviation 1; the source had none"
     )
+    augment: int = Field(
+        default=0, ge=0, description="copies of every training event, turned about the beam and reflected at random"
+    )
     layers: int = Field(default=3, ge=1, description="hidden layers")
     neurons: int | tuple[int, ...] = Field(
         default=1000, description="neurons of every hidden layer, or of each (a bottleneck: [1000, 500, 100])"

@@ -83,12 +83,11 @@ class MassBin:
 
     @property
     def won(self) -> bool | None:
-        """Whether the model resolves better than each simple estimator, each on its own events; None: not known."""
-        mine, others = self.responses[ML], [self.responses[name] for name in SIMPLE]
-        if mine is None or self.on_collinear is None or any(one is None for one in others):
-            return None
-        worst = max(mine.resolution, self.on_collinear.resolution)
-        return worst < min(one.resolution for one in others if one is not None)
+        """Whether the model resolves better than each simple estimator, on the events that have it; None: not known."""
+        mine = {name: self.on_collinear if name == COLLINEAR else self.responses[ML] for name in SIMPLE}
+        pairs = [(mine[name], self.responses[name]) for name in SIMPLE]
+        known = [(one.resolution, other.resolution) for one, other in pairs if one is not None and other is not None]
+        return all(one < other for one, other in known) if len(known) == len(pairs) else None
 
     def gain(self) -> tuple[float, float] | None:
         """Resolution of the model over that of the best simple estimator of all events, and its bootstrap error."""
