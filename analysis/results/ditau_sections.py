@@ -151,8 +151,8 @@ def _verdict(report: Report, model: TrainedModel, bins: Sequence[MassBin]) -> st
     if unknown:
         text += f"; too few test events in {', '.join(one.title for one in unknown)} GeV"
     return (
-        f"{text}. Each comparison is on the same events: all test events for the visible mass and mTtot, those that have "
-        "one for the collinear mass."
+        f"{text}. Each comparison is on the same events: all test events for the visible mass and mTtot, for the "
+        "collinear mass those that have one."
     )
 
 
