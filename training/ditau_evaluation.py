@@ -38,7 +38,7 @@ def train_and_write(task: TrainingTask, samples: Sequence[Sample], target: Path)
     started = time.monotonic()
     settings = task.settings
     inputs = settings.input_names()
-    events = read_ditau(samples, inputs, task.group, seed=task.seed)
+    events = read_ditau(samples, inputs, task.group, seed=task.seed, shares=task.split)
     check_masses(events.mass, settings.min_mass, settings.max_mass)
     train, test = events.of("train"), events.of("test")
     target.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "inclusive": CHANNELS, **{name: (name,) for name in CHANNELS}, "lt": ("mt", "et"), "ll": ("em", "mm", "ee"),
 }  # fmt: skip
 PARTS = ("train", "validation", "test")
-_SHARES = (0.7, 0.2, 0.1)
+#: Shares of the parts in the source.
+SHARES = (0.7, 0.2, 0.1)
 #: Steps of the generated mass in which the spectrum is made flat [GeV].
 STEP = 2.0
 #: Before the names of inputs that the convention of the published models has otherwise.
@@ -55,10 +56,17 @@ class DitauEvents:
         return len(self.mass)
 
 
-def read_ditau(samples: Sequence[Sample], inputs: Sequence[str], group: str, *, seed: int) -> DitauEvents:
+def read_ditau(
+    samples: Sequence[Sample],
+    inputs: Sequence[str],
+    group: str,
+    *,
+    seed: int,
+    shares: tuple[float, float, float] = SHARES,
+) -> DitauEvents:
     """Read the events of a group of channels from skims; the order of samples and files has no influence.
 
-    An event's part follows from its sample, run, number and the seed alone.
+    An event's part follows from its sample, run, number, the seed and the `shares` of the parts alone.
 
     Raises:
         ValueError: if a file lacks a column.
@@ -94,7 +102,7 @@ def read_ditau(samples: Sequence[Sample], inputs: Sequence[str], group: str, *, 
     block = (merged["luminosityBlock"].astype(np.int64) << 20) ^ merged["run"].astype(np.int64)
     number_of = event_hash(names, merged["sample"], block, merged["event"], seed, "ditau split")
     place = number_of.astype(np.float64) / 2.0**64
-    part = np.searchsorted(np.cumsum(_SHARES)[:-1], place, side="right").astype(np.int8)
+    part = np.searchsorted(np.cumsum(shares)[:-1], place, side="right").astype(np.int8)
     matrix = np.stack([merged[name].astype(np.float32) for name in inputs], axis=1)
     mass, channel = merged.pop("gen_mass").astype(np.float64), merged.pop("channel").astype(np.int8)
     del merged["sample"]

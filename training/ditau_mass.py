@@ -24,13 +24,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """One model for one group of channels; `importance` are events and permutations of the permutation importance."""
+    """One model for one group of channels.
+
+    `split` has the shares of the parts, `importance` the events and permutations of the permutation importance.
+    """
 
     name: str
     model: str
     group: str
     settings: ModelSettings | TreesSettings
     seed: int
+    split: tuple[float, float, float]
     importance: tuple[int, int] = (2000, 3)
 
 
@@ -39,7 +43,7 @@ def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
     groups = sorted(settings.channels, key=lambda group: group != "inclusive")
     importance = (settings.importance_events, settings.importance_repeats)
     return [
-        TrainingTask(f"{model}_{group}", model, group, own, seed, importance)
+        TrainingTask(f"{model}_{group}", model, group, own, seed, settings.split, importance)
         for group in groups
         for model, own in settings.all_models().items()
     ]
@@ -62,7 +66,7 @@ def check(settings: Settings, samples: Sequence[Sample], *, seed: int) -> None:
 
     for group in settings.channels:
         for name, model in settings.all_models().items():
-            events = read_ditau(samples, model.input_names(), group, seed=seed)
+            events = read_ditau(samples, model.input_names(), group, seed=seed, shares=settings.split)
             check_masses(events.mass, model.min_mass, model.max_mass)
             for part in PARTS:
                 if not len(events.of(part)):

@@ -146,10 +146,10 @@ def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
     write_json(directory / "model.json", {**facts, "kind": KIND, "versions": package_versions()})
 
 
-def trained_ranges(matrix: NDArray[Any], inputs: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+def trained_ranges(matrix: NDArray[Any], inputs: tuple[str, ...]) -> dict[str, list[float]]:
     """Smallest and largest value of each input."""
     low, high = matrix.min(axis=0), matrix.max(axis=0)
-    return {name: (float(low[k]), float(high[k])) for k, name in enumerate(inputs)}
+    return {name: [float(low[k]), float(high[k])] for k, name in enumerate(inputs)}
 
 
 def _is_published(directory: Path) -> bool:

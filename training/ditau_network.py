@@ -11,7 +11,7 @@ from training.backend import keras_module
 from training.dense_outputs import first_output
 from training.ditau_events import DitauEvents, flattening_weights
 from training.ditau_losses import make_loss
-from training.ditau_symmetry import turned
+from training.ditau_symmetry import augmented
 from training.keras_network import make_deterministic
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def fit(settings: ModelSettings, train: DitauEvents, validation: DitauEvents, *,
     stop = keras.callbacks.EarlyStopping(
         monitor=MONITOR, mode="min", patience=settings.patience, restore_best_weights=True
     )
-    trained = augmented(settings, train, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,))))
+    trained = augmented(train, settings.input_names(), settings.augment, seed=seed)
     parts = [(part.inputs, part.mass[:, None].astype(np.float32), flattening_weights(part.mass).astype(np.float32))
              for part in (trained, validation)]  # fmt: skip
     history = network.fit(
@@ -103,15 +103,6 @@ def fit(settings: ModelSettings, train: DitauEvents, validation: DitauEvents, *,
         verbose=0,
     )
     return network, {name: [float(value) for value in values] for name, values in history.history.items()}
-
-
-def augmented(settings: ModelSettings, events: DitauEvents, rng: np.random.Generator) -> DitauEvents:
-    """The events with as many turned copies as the settings say."""
-    names = settings.input_names()
-    copies = [turned(events.inputs, names, rng) for _ in range(settings.augment)]
-    many = np.tile(np.arange(len(events)), 1 + settings.augment)
-    inputs = np.concatenate([events.inputs, *copies])
-    return DitauEvents(inputs, events.mass[many], events.channel[many], events.part[many], 0)
 
 
 def _scale(inputs: NDArray[np.float32]) -> Scale:

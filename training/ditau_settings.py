@@ -150,6 +150,7 @@ class TreesSettings(_Frozen):
     """Gradient-boosted regression trees: scikit-learn's HistGradientBoostingRegressor."""
 
     inputs: Inputs = Field(default="full", description="as those of a network")
+    augment: int = Field(default=0, ge=0, description="as that of a network")
     loss: Literal["gamma", "squared_error", "absolute_error", "poisson"] = Field(
         default="gamma", description="the objective; gamma: the deviance of a relative error"
     )
@@ -183,6 +184,9 @@ class Settings(_Frozen):
     trees: Mapping[str, TreesSettings] = Field(
         default_factory=dict, description="boosted trees by name, for comparison; none if empty"
     )
+    split: tuple[float, float, float] = Field(
+        default=(0.7, 0.2, 0.1), description="shares of the events for training, validation and test"
+    )
     importance_events: int = Field(default=2000, ge=1, description="test events of the permutation importance")
     importance_repeats: int = Field(default=3, ge=1, description="permutations of each input")
 
@@ -199,6 +203,8 @@ class Settings(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
+        if min(self.split) <= 0 or abs(sum(self.split) - 1) > 1e-9:
+            raise ValueError(f"split: the shares {list(self.split)} must be positive and add up to 1")
         both = sorted(set(self.models) & set(self.trees))
         if both:
             raise ValueError(f"trees.{both[0]}: a network has this name, too")

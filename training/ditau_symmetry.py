@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.ditau_events import DitauEvents
+
 _COVARIANCE = ("MET_covXX_reco", "MET_covXY_reco", "MET_covYY_reco")
+
+
+def augmented(events: DitauEvents, names: Sequence[str], copies: int, *, seed: int) -> DitauEvents:
+    """The events, and so many turned copies of each; raises as `turned`."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
+    inputs = np.concatenate([events.inputs, *(turned(events.inputs, names, rng) for _ in range(copies))])
+    many = np.tile(np.arange(len(events)), 1 + copies)
+    return DitauEvents(inputs, events.mass[many], events.channel[many], events.part[many], 0)
 
 
 def turned(inputs: NDArray[np.float32], names: Sequence[str], rng: np.random.Generator) -> NDArray[np.float32]:

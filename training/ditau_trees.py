@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.ditau_events import DitauEvents, flattening_weights
+from training.ditau_symmetry import augmented
 from training.files import write_atomically
 from training.model_files import TRUSTED
 
@@ -72,6 +73,7 @@ def fit_trees(
         n_iter_no_change=settings.patience,
         random_state=state,
     )
+    train = augmented(train, settings.input_names(), settings.augment, seed=seed)
     # Where other processes share the cores, OpenMP's threads wait for each other longer than they work.
     with threadpool_limits(limits=1 if len(train) < _FEW else None, user_api="openmp"):
         regressor.fit(

@@ -35,7 +35,7 @@ def test_a_network_with_every_kind_of_layer(tmp_path: Path) -> None:
 
 
 def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_model(tmp_path / "m")
+    model = make_model(tmp_path / "m", dict.fromkeys(FULL, (-2, 2)))
     monkeypatch.setitem(ditau_onnx._ACTIVATIONS, "softplus", "Relu")
     with pytest.raises(ValueError, match="differs from the network by"):
         ditau_onnx.export_onnx(model, tmp_path / "m.onnx")
