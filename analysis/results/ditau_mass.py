@@ -35,6 +35,8 @@ from training.ditau_events import CHANNELS
 __all__ = ["Settings", "produce"]
 
 NO_TRAINING = "No model was trained in this run: the report shows the selection only."
+#: Share of predictions without a gradient that is worth a remark; events near the upper end always have some.
+MANY = 0.1
 
 
 def produce(directory: Path, settings: Settings) -> list[str]:
@@ -132,9 +134,9 @@ def _flags(training: DitauTraining | None, bins: list[MassBin]) -> list[str]:
     without = max(int(model.result["without_mass"]) for model in training.models)
     if without:
         flags.append(f"{without:,d} selected events have no generated mass: no training used them")
-    several = sorted(model.name for model in training.models if model.result["above_range"] > 0.01)
+    several = sorted(model.name for model in training.models if model.result["above_range"] > MANY)
     if several:
-        flags.append(f"more than 1 % of the predictions are above the loss' range: {', '.join(several)}")
+        flags.append(f"more than {100 * MANY:g} % of the predictions are above the loss' range: {', '.join(several)}")
     return flags
 
 

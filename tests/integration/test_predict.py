@@ -156,7 +156,8 @@ def test_flat_ntuples_with_other_names(model: Path, tmp_path: Path) -> None:
     columns["my_jet2_pt_reco"] = np.where(rng.random(50) < 0.5, -10.0, 40.0)
     identity = {"run": np.ones(50, "u4"), "lumi": np.ones(50, "u4"), "event": np.arange(50, dtype="u8")}
     with uproot.recreate(tmp_path / "flat.root") as file:
-        file["tree"] = {**columns, **identity}
+        file.mktree("tree", {name: values.dtype for name, values in {**columns, **identity}.items()})
+        file["tree"].extend({**columns, **identity})
     names = {name: f"my_{name}" for name in loaded.inputs} | {"luminosityBlock": "lumi", "N_neutrinos_reco": 3}
     (tmp_path / "names.yaml").write_text(json.dumps({"tree": "tree", "names": names}))
     options = ("--model", model, "--output", tmp_path / "out", "--ntuple", tmp_path / "names.yaml")
