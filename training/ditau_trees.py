@@ -47,7 +47,8 @@ class Trees:
         """(N,) mass [GeV] of events of shape (N, inputs)."""
         if not len(matrix):
             return np.empty(0)
-        return np.asarray(self.regressor.predict(np.asarray(matrix, np.float32)), np.float64)
+        with _threads(len(matrix)):
+            return np.asarray(self.regressor.predict(np.asarray(matrix, np.float32)), np.float64)
 
     def save(self, path: Path) -> None:
         """Write a skops file."""
@@ -61,7 +62,6 @@ def fit_trees(
 ) -> tuple[Trees, dict[str, list[float]]]:
     """Trees up to the best number on the validation events, and the history of the loss, one value per tree."""
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits
 
     names = ("loss", "learning_rate", "max_leaf_nodes", "max_depth", "min_samples_leaf", "l2_regularization",
              "max_features")  # fmt: skip
@@ -74,8 +74,7 @@ def fit_trees(
         random_state=state,
     )
     train = augmented(train, settings.input_names(), settings.augment, seed=seed)
-    # Where other processes share the cores, OpenMP's threads wait for each other longer than they work.
-    with threadpool_limits(limits=1 if len(train) < _FEW else None, user_api="openmp"):
+    with _threads(len(train)):
         regressor.fit(
             train.inputs,
             train.mass,
@@ -110,3 +109,10 @@ def load_trees(path: Path) -> Trees:
     if not isinstance(regressor, HistGradientBoostingRegressor):
         raise ValueError(f"{path} holds a {type(regressor).__name__}, no regressor.")
     return Trees(regressor)
+
+
+def _threads(events: int) -> Any:
+    """One thread for few events: OpenMP's threads wait for each other longer than they work where cores are shared."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1 if events < _FEW else None, user_api="openmp")
