@@ -1,13 +1,14 @@
 """The rate of a ditau mass network on many events against one `model.predict` per event, and of `hepbatch predict`.
 
-    python -m benchmarks.ditau_predict [--rows N] [--single N] [--events N] [--workers N] [--data DIR] [--neurons N]
+    python -m benchmarks.ditau_predict [--rows N] [--single N] [--repetitions N] [--events N] [--workers N]
+                                       [--data FILE] [--neurons N]
 
 The network is DNN1 of the source as it comes from its initialiser: 27 inputs, three layers of 1000, softplus. Its
 weights do not matter to the rate.
 
 - `all at once`: `training.ditau_model.ml_mass` on `--rows` events;
 - `one by one`: `model.predict` on one event at a time, as the source's analyses call it, `--single` times after the
-  first call, which compiles;
+  first call, which compiles; both take turns, and the best rate of each counts;
 - `hepbatch predict`: the whole command on a NanoAOD file of `--events` entries (those of `--data`, repeated), with its
   start-up, and the rate of its stage `predict` alone.
 
@@ -41,8 +42,8 @@ def make_model(directory: Path, neurons: int) -> None:
     write_facts(directory, {**facts, "ranges": ranges, "files": ["model.keras"], "parameters": {}})
 
 
-def model_rates(directory: Path, rows: int, single: int) -> tuple[float, float, float]:
-    """Events per second all at once and one by one, and the largest difference over the mean mass."""
+def model_rates(directory: Path, rows: int, single: int, repetitions: int) -> tuple[float, float, float]:
+    """Best rates [events/s] all at once and one by one, and the largest difference over the mean mass."""
     import numpy as np
 
     from training.ditau_model import load_mass_model
@@ -51,17 +52,19 @@ def model_rates(directory: Path, rows: int, single: int) -> tuple[float, float, 
     rng = np.random.default_rng(1)
     events = {name: rng.uniform(0, 200, rows).astype(np.float32) for name in model.inputs}
     model.predict({name: values[:512] for name, values in events.items()})
-    clock = time.perf_counter()
-    mass = model.predict(events)
-    at_once = rows / (time.perf_counter() - clock)
     matrix = np.stack([events[name] for name in model.inputs], axis=1)
     network: Any = model.network
     network.predict(matrix[:1], verbose=0)
-    clock = time.perf_counter()
-    one_by_one = [float(network.predict(matrix[k : k + 1], verbose=0)[0, 0]) for k in range(single)]
-    rate = single / (time.perf_counter() - clock)
+    best = [0.0, 0.0]
+    for _ in range(repetitions):  # taking turns: what else the machine does is the same for both
+        clock = time.perf_counter()
+        mass = model.predict(events)
+        best[0] = max(best[0], rows / (time.perf_counter() - clock))
+        clock = time.perf_counter()
+        one_by_one = [float(network.predict(matrix[k : k + 1], verbose=0)[0, 0]) for k in range(single)]
+        best[1] = max(best[1], single / (time.perf_counter() - clock))
     # An untrained network gives masses around 0, too: differences are relative to their size on the whole.
-    return at_once, rate, float(np.max(np.abs(mass[:single] - one_by_one)) / np.mean(np.abs(one_by_one)))
+    return best[0], best[1], float(np.max(np.abs(mass[:single] - one_by_one)) / np.mean(np.abs(one_by_one)))
 
 
 def enlarge(source: Path, output: Path, events: int) -> int:
@@ -117,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Rate of a ditau mass network.")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--single", type=int, default=200)
+    parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--neurons", type=int, default=1000)
@@ -126,7 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         directory = Path(name)
         (directory / "model").mkdir()
         make_model(directory / "model", options.neurons)
-        at_once, one_by_one, difference = model_rates(directory / "model", options.rows, options.single)
+        at_once, one_by_one, difference = model_rates(
+            directory / "model", options.rows, options.single, options.repetitions
+        )
         ratio = at_once / one_by_one
         sys.stdout.write(f"all at once:  {at_once:12,.0f} events/s ({options.rows:,d} events)\n")
         sys.stdout.write(f"one by one:   {one_by_one:12,.1f} events/s ({options.single:,d} events)\n")
