@@ -51,7 +51,7 @@ def model_rates(directory: Path, rows: int, single: int, repetitions: int) -> tu
     model = load_mass_model(directory)
     rng = np.random.default_rng(1)
     events = {name: rng.uniform(0, 200, rows).astype(np.float32) for name in model.inputs}
-    model.predict({name: values[:512] for name, values in events.items()})
+    model.predict({name: values[:1024] for name, values in events.items()})
     matrix = np.stack([events[name] for name in model.inputs], axis=1)
     network: Any = model.network
     network.predict(matrix[:1], verbose=0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.backend import keras_module
 
 #: Events that are computed at once.
-BLOCK = 512
+BLOCK = 1024
 
 
 def first_output(network: Any, matrix: NDArray[Any]) -> NDArray[np.float64]:

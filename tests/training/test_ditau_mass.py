@@ -155,10 +155,10 @@ def test_events_beyond_the_training_are_counted_input_by_input(tmp_path: Path) -
 
 def test_an_event_has_one_mass_whatever_comes_with_it(tmp_path: Path) -> None:
     model = load_mass_model(make_model(tmp_path / "m"))
-    events = {name: np.random.default_rng(k).uniform(0, 100, 700) for k, name in enumerate(FULL)}
+    events = {name: np.random.default_rng(k).uniform(0, 100, 1500) for k, name in enumerate(FULL)}
     whole = model.predict(events)
     parts = [model.predict({name: values[rows] for name, values in events.items()})
-             for rows in (slice(0, 3), slice(3, 600), slice(600, 700))]  # fmt: skip
+             for rows in (slice(0, 3), slice(3, 1200), slice(1200, 1500))]  # fmt: skip
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
