@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from analysis.addresses import opened_as
 from analysis.engine.attempts import Kind
@@ -30,6 +32,7 @@ class Known:
 
     file: InputFile
     facts: RememberedFile | None
+    tree: str
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,17 @@ class Opened:
     bytes_read: int = 0
 
 
-def make_plan(run: Run, files: list[InputFile]) -> Plan:
-    """Opens every file that is new or has changed, on the cpu pool, and splits all entries into work items."""
+def make_plan(run: Run, files: list[InputFile], trees: Mapping[str, str] = MappingProxyType({})) -> Plan:
+    """Opens every file that is new or has changed, on the cpu pool, and splits all entries into work items.
+
+    `trees` are the names of the samples' trees, where they are not that of the catalogue.
+    """
     opened: list[OpenedFile] = []
     failures: list[Failure] = []
     remembered = bytes_read = 0
-    known = [Known(file, run.ledger.file(file.path)) for file in files]
     catalogue = run.catalogue
-    look = partial(look_at, catalogue.format, catalogue.tree, catalogue.event, run.cluster_settings.xrootd_prefix)
+    known = [Known(file, run.ledger.file(file.path), trees.get(file.sample, catalogue.tree)) for file in files]
+    look = partial(look_at, catalogue.format, catalogue.event, run.cluster_settings.xrootd_prefix)
     longest = run.configuration.retries.longest_item
     kind = Kind(addresses=_addresses)
     for outcome in run.map("cpu", look, known, len(known), "opening files", kind=kind, longest=longest):
@@ -80,13 +86,13 @@ def make_plan(run: Run, files: list[InputFile]) -> Plan:
     return Plan(tuple(originals), tuple(failures), tuple(copies), remembered, bytes_read)
 
 
-def look_at(format: str, tree: str, event: tuple[str, ...], prefix: str | None, known: Known, attempt: int) -> Opened:
+def look_at(format: str, event: tuple[str, ...], prefix: str | None, known: Known, attempt: int) -> Opened:
     """On a worker: identity and entries of a file, from memory where its stamp is unchanged.
 
     Where entries are parts of events, which the columns `event` identify, the whole file is looked through for events
     whose entries lie apart.
     """
-    file = known.file
+    file, tree = known.file, known.tree
     address = (file.path, *file.replicas)[attempt % _addresses(known)]
     opened = opened_as(address, prefix)
     mark = " ".join([address, stamp(opened), format, tree, *event])

@@ -28,11 +28,16 @@ class SkimJob:
     directory: str
     format: str
     tree: str
+    trees: dict[str, str]
     weight_branch: str
     event: tuple[str, ...]
     metadata: dict[str, dict[str, Any]]
     fingerprints: dict[str, str]
     xrootd_prefix: str | None
+
+    def tree_of(self, sample: str) -> str:
+        """The name of a sample's tree."""
+        return self.trees.get(sample, self.tree)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
     fingerprints = {
         name: fingerprint(
             (module, "processors.formats", "processors.event_ranges"), packages, settings=settings,
-            luminosity=configuration.luminosity, format=catalogue.format, tree=catalogue.tree,
+            luminosity=configuration.luminosity, format=catalogue.format, tree=sample.tree or catalogue.tree,
             weight_branch=catalogue.weight_branch, event=catalogue.event, sample=sample.metadata(),
         )
         for name, sample in samples.items()
@@ -66,6 +71,7 @@ def make_job(run: Run, samples: dict[str, Sample]) -> SkimJob:
         str((run.directory / "skim").resolve()),
         catalogue.format,
         catalogue.tree,
+        {name: sample.tree for name, sample in samples.items() if sample.tree},
         catalogue.weight_branch,
         catalogue.event,
         {name: sample.metadata() for name, sample in samples.items()},
@@ -84,38 +90,50 @@ def process_item(job: SkimJob, item: WorkItem, attempt: int) -> Processed:
     from processors.formats import reader_of
 
     mark = job.fingerprints[item.sample]
-    metadata = {**job.metadata[item.sample], "dataset": item.sample}
+    tree = job.tree_of(item.sample)
+    metadata = {**job.metadata[item.sample], "dataset": item.sample, "tree": tree}
     staged = Path(job.directory) / staged_name(mark, "")
     processor = _processor(job.module, job.settings, job.luminosity, str(staged))
-    # A processor knows more of what it needs than its module, where that depends on the settings.
-    branches = getattr(processor, "branches", importlib.import_module(job.module).branches)(metadata["role"])
+    branches = _branches(job, processor, metadata)
     address, reader = opened_as(item.address(attempt), job.xrootd_prefix), reader_of(job.format)
-    start, stop = _whole_events(job, reader, address, item.start, item.stop)
-    events = reader.read(address, job.tree, branches, start, stop, metadata, item.uuid)
+    start, stop = _whole_events(job, reader, address, tree, item.start, item.stop)
+    events = reader.read(address, tree, branches, start, stop, metadata, item.uuid)
     content = _checked(item, len(events), processor.process(events.events))
     check_finite(content)
     return Processed(content, _skim(job, item, content.pop("skims"), mark), events.bytes_read, events.retries)
 
 
-def sum_weights(job: SkimJob, part: tuple[str, int, int | None], attempt: int) -> float:  # noqa: ARG001
-    """On a worker: sum of generator weights of an entry range."""
+def _branches(job: SkimJob, processor: Any, metadata: dict[str, Any]) -> tuple[str, ...]:
+    """The columns to read: a processor knows more of that than its module, where it depends on settings or sample."""
+    if hasattr(processor, "branches_of"):
+        of_sample: tuple[str, ...] = processor.branches_of(metadata)
+        return of_sample
+    of_role = getattr(processor, "branches", importlib.import_module(job.module).branches)
+    found: tuple[str, ...] = of_role(metadata["role"])
+    return found
+
+
+def sum_weights(job: SkimJob, sample: str, part: tuple[str, int, int | None], attempt: int) -> float:  # noqa: ARG001
+    """On a worker: sum of generator weights of an entry range of a sample's file."""
     from processors.formats import reader_of
 
     path, start, stop = part
-    reader, path = reader_of(job.format), opened_as(path, job.xrootd_prefix)
+    reader, path, tree = reader_of(job.format), opened_as(path, job.xrootd_prefix), job.tree_of(sample)
     if stop is None:
-        return reader.total(path, job.tree, job.weight_branch, start, reader.facts(path, job.tree, ()).entries)
-    return reader.total(path, job.tree, job.weight_branch, *_whole_events(job, reader, path, start, stop))
+        stop = reader.facts(path, tree, ()).entries
+    else:
+        start, stop = _whole_events(job, reader, path, tree, start, stop)
+    return reader.total(path, tree, job.weight_branch, start, stop) if job.weight_branch else float(stop - start)
 
 
-def _whole_events(job: SkimJob, reader: Any, path: str, start: int, stop: int) -> tuple[int, int]:
+def _whole_events(job: SkimJob, reader: Any, path: str, tree: str, start: int, stop: int) -> tuple[int, int]:
     """The entries of the events that begin in a range; the range itself where each entry is an event."""
     if not job.event:
         return start, stop
     from processors.event_ranges import event_range
 
-    entries = reader.facts(path, job.tree, ()).entries
-    return event_range(reader, path, job.tree, job.event, start, stop, entries)
+    entries = reader.facts(path, tree, ()).entries
+    return event_range(reader, path, tree, job.event, start, stop, entries)
 
 
 def _checked(item: WorkItem, entries: int, result: dict[str, Any]) -> dict[str, Any]:

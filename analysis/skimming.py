@@ -38,7 +38,7 @@ def skim(run: Run, samples: dict[str, Sample], limit_files: int | None) -> bool:
         for path in sample.files[: limit_files or None]
     ]
     with run.manifest.stage("plan") as facts:
-        plan = make_plan(run, files)
+        plan = make_plan(run, files, {name: one.tree for name, one in samples.items() if one.tree is not None})
         facts.update(
             files=len(files), remembered=plan.remembered, failed=len(plan.failures), bytes_read=plan.bytes_read
         )
@@ -215,13 +215,16 @@ def account_for(
 ) -> dict[str, Accounts]:
     """Entries, processed entries and scale of every sample; reads the weights of what was not processed."""
 
-    def sums(parts: list[tuple[str, int, int | None]]) -> list[float | None]:
+    def sums(name: str, parts: list[tuple[str, int, int | None]]) -> list[float | None]:
         answers: dict[tuple[str, int, int | None], float | None] = {}
-        for outcome in run.map("cpu", partial(sum_weights, job), parts, len(parts), "weights of unprocessed entries"):
+        read = partial(sum_weights, job, name)
+        for outcome in run.map("cpu", read, parts, len(parts), "weights of unprocessed entries"):
             answers[outcome.item] = outcome.value if outcome.error is None else None
         return [answers[part] for part in parts]
 
-    return {name: account(sample, plan.files, collected, failures, sums) for name, sample in samples.items()}
+    return {
+        name: account(sample, plan.files, collected, failures, partial(sums, name)) for name, sample in samples.items()
+    }
 
 
 def _halves(floor: int, item: WorkItem) -> tuple[WorkItem, WorkItem] | None:

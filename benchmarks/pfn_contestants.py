@@ -172,7 +172,7 @@ def stack_against_alone(sample: Sample, plan: Plan, replicas: int) -> tuple[list
     parameters = PFNParameters(epochs=1, batch_size=plan.batch)
     alone, stacked = [], []
     # The orders of a member are the same in every round, and so are the shapes.
-    for _ in range(plan.rounds + 2):
+    for _ in range(plan.rounds + 4):
         alone.append(clocked(lambda: [train_pfns(pool, [member], parameters) for member in members])[0])
         stacked.append(clocked(lambda: train_pfns(pool, members, parameters))[0])
     return alone[1:], stacked[1:]

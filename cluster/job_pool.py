@@ -19,19 +19,26 @@ from cluster.settings import PoolSettings
 LARGEST_FAILURES = 3
 # A running job whose worker has been away for so long is not coming back [s].
 LONGEST_ABSENCE = 300.0
+# A pool with a range is made smaller when it has been too large for so long: between two stages there is no work for a
+# moment, and who gives up a place in the queue then starts at its end [s].
+LEAST_SURPLUS = 30.0
 # Lines of a job's log that an error shows.
 LOG_LINES = 5
 
 
 @dataclass
 class Job:
-    """A job that was submitted: its identifier, its worker's name and its log, and what was seen of the worker."""
+    """A job that was submitted: its identifier, its worker's name and its log, and what was seen of the worker.
+
+    `dropped`: it was cancelled because there was no more work for it.
+    """
 
     number: str
     worker: str
     log: Path
     arrived: bool = False
     retiring: bool = False
+    dropped: bool = False
     seen: float = field(default_factory=time.monotonic)
 
 
@@ -63,6 +70,7 @@ class JobPool:
         self.begun = self.last_worker = time.monotonic()
         self._failures = 0
         self._items = 0
+        self._enough_since: float | None = None
         self._numbers = itertools.count()
 
     def begin(self, items: int | None) -> None:
@@ -120,18 +128,24 @@ class JobPool:
         for job in self.jobs.values():
             mine = self.workers_of(job, workers)
             if mine:
-                job.arrived, job.seen, self._failures, self.last_worker = True, now, 0, now
+                job.arrived, job.seen, self._failures, self.last_worker, self.problem = True, now, 0, now, None
                 job.retiring = all(facts["status"] != "running" for facts in mine.values())
         held = self._note_held()
         self._note_ended(states)
         absent = [one.number for one in self.jobs.values() if one.arrived and now - one.seen > LONGEST_ABSENCE]
-        active = [one for one in self.jobs.values() if not one.retiring and one.number not in absent]
+        dropped = [one.number for one in self.jobs.values() if one.dropped]  # again: a command may have failed
+        gone = {*absent, *dropped}
+        active = [one for one in self.jobs.values() if not one.retiring and one.number not in gone]
         surplus = len(active) - self.wanted
-        if surplus > 0 and isinstance(self.settings.workers, Range):
-            return self._shrink(active, surplus, workers, busy, [*held, *absent])
+        if surplus <= 0:
+            self._enough_since = None
+        elif isinstance(self.settings.workers, Range):
+            self._enough_since = self._enough_since or now
+            if now - self._enough_since >= LEAST_SURPLUS:
+                return self._shrink(active, surplus, workers, busy, [*held, *absent, *dropped])
         room = (self.settings.job_limit or math.inf) - len(self.jobs)
         missing = 0 if self.problem else max(0, min(-surplus, room))
-        return Plan(cancel=(*held, *absent), submit=int(missing))
+        return Plan(cancel=(*held, *absent, *dropped), submit=int(missing))
 
     def refused(self, error: ClusterError) -> None:
         """A submission was refused: that is the end, unless there are too many jobs now, of this pool or others."""
@@ -166,7 +180,7 @@ class JobPool:
     def _note_ended(self, states: Mapping[str, JobState]) -> None:
         for number in [number for number in self.jobs if number not in states or states[number].state == "ending"]:
             job = self.jobs.pop(number)
-            if not job.arrived:
+            if not job.arrived and not job.dropped:
                 self._failures += 1
                 if self._failures >= LARGEST_FAILURES:
                     self.problem = (
@@ -177,7 +191,9 @@ class JobPool:
     def _shrink(
         self, active: list[Job], surplus: int, workers: Mapping[str, Any], busy: Callable[[], set[str]], gone: list[str]
     ) -> Plan:
-        waiting = [job.number for job in active if not job.arrived][-surplus:]
+        waiting = [job for job in active if not job.arrived][-surplus:]
+        for job in waiting:
+            job.dropped = True
         left = surplus - len(waiting)
         dismissed: list[str] = []
         occupied = busy() if left else set()
@@ -186,7 +202,7 @@ class JobPool:
             if left > 0 and not mine & occupied:
                 dismissed += mine
                 left -= 1
-        return Plan(cancel=(*gone, *waiting), dismiss=tuple(dismissed))
+        return Plan(cancel=(*gone, *(job.number for job in waiting)), dismiss=tuple(dismissed))
 
 
 def tail(log: Path) -> str:

@@ -17,12 +17,16 @@ from training.dijet_settings import Settings
 from training.files import write_json
 from training.injection import GLUON
 from training.jet_classifiers import Trained, train_members
+from training.jet_observables import observables, transverse_momentum
 from training.model_files import package_versions
 from training.samples import Sample
 from training.sampling import Doubles, Indices, shared_fraction
 
 if TYPE_CHECKING:
     from training.dijet_anomaly import TrainingTask
+
+#: Beside the jets' momentum, which classifiers do not see.
+OBSERVABLES = ("multiplicity", "mass", "ptd", "width")
 
 
 def evaluate_task(task: TrainingTask, samples: Sequence[Sample], directory: Path, *, threads: int) -> dict[str, Any]:
@@ -68,7 +72,9 @@ def _pairs(task: TrainingTask, drawn: Samples, directory: Path, threads: int) ->
         "injection": None if injection is None else {"bin": injection.bin, "mode": injection.mode},
         "shared_fraction": share,
         "members": [
-            asdict(key) | _facts(member, one, flavour) | {"bins": _bin_facts(drawn, key)}
+            asdict(key)
+            | _facts(member, one, flavour)
+            | {"bins": _bin_facts(drawn, key), "observables": _observables(pool, member)}
             for key, member, one in zip(trained, members, outcomes, strict=True)
         ],
         "left_out": [asdict(key) | {"lack": asdict(reason)} for key, reason in reasons.items() if reason is not None],
@@ -112,6 +118,14 @@ def _facts(member: Member, trained: Trained, flavour: NDArray[np.int8]) -> dict[
         "jets": jets,
         "history": {name: [float(value) for value in values] for name, values in trained.history.items()},
     }
+
+
+def _observables(pool: Pool, member: Member) -> dict[str, float | None]:
+    """AUC of single observables on the test jets: which properties of jets differ between the bins, and how much."""
+    assert pool.particles is not None  # noqa: S101  (cached_pool reads them)
+    values = observables(pool.particles, member.test, OBSERVABLES).T
+    found = {"jet_pt": transverse_momentum(pool.particles, member.test), **dict(zip(OBSERVABLES, values, strict=True))}
+    return {name: area(member.test_labels, one) for name, one in found.items()}
 
 
 def area(labels: NDArray[np.int8], scores: Doubles) -> float | None:

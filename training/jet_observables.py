@@ -154,6 +154,12 @@ def observables(particles: Particles, jets: Indices, names: Sequence[str]) -> ND
     return np.stack([_OBSERVABLES[name](centred) for name in names], axis=1)
 
 
+def transverse_momentum(particles: Particles, jets: Indices) -> Doubles:
+    """Scalar sum of the particles' pT of chosen jets [GeV], which no classifier sees."""
+    total = np.add.reduceat(np.append(particles.pt, np.float32(0)).astype(np.float64), particles.offsets[:-1])
+    return np.where(np.diff(particles.offsets) > 0, total, 0.0)[jets]
+
+
 def check_available(names: Sequence[str]) -> None:
     """Raise ValueError where an observable needs a package that is not there."""
     if "tau21" in names and importlib.util.find_spec("fastjet") is None:

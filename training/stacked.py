@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from training.backend import keras_module
 from training.networks import Arrays, Network, initial_weights
 from training.optimizers import Optimizer
-from training.stacked_steps import compiled_outputs, compiled_steps
+from training.stacked_steps import compiled_outputs, compiled_steps, in_turns, one_after_another
 
 #: Rows of the pool in one evaluation of a replica.
 EVALUATION_BATCH = 1000
@@ -84,12 +84,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Member:
-    """One replica: its seed, what it learns from, what decides about its best epoch, constants of its network."""
+    """One replica: its seed, what it learns from, what decides about its best epoch, constants of its network.
+
+    `initial` are the weights it begins with; from its seed if None.
+    """
 
     seed: np.random.SeedSequence
     train: Part
     validation: Part | None = None
     constants: tuple[NDArray[np.floating], ...] = ()
+    initial: tuple[NDArray[np.float32], ...] | None = None
 
     def generator(self, purpose: Literal["weights", "order", "dropout"]) -> np.random.Generator:
         """A fresh generator, the same for every call."""
@@ -125,7 +129,10 @@ class Stack:
         self.network, self.optimizer = network, optimizer
         self.members = tuple(members)
         ops = keras_module().ops
-        initial = [initial_weights(network, member.generator("weights")) for member in members]
+        initial = [
+            initial_weights(network, member.generator("weights")) if member.initial is None else member.initial
+            for member in members
+        ]
         weights = [ops.convert_to_tensor(np.stack(layer)) for layer in zip(*initial, strict=True)]
         moments = [[ops.zeros_like(layer) for layer in weights] for _ in range(2)] if optimizer.kind == "adam" else []
         self.state: list[Any] = [weights, moments, ops.zeros((len(members),), "float32")]
@@ -191,6 +198,8 @@ def train_stack(
         losses = []
         for number, batch in enumerate(batches.epoch(stack.active)):
             steps = compiled_steps(network, optimizer, pool.gather, batches.capacity)
+            if len(stack) > 1 and in_turns(network, max(batches.sizes), batches.capacity):
+                steps = one_after_another(steps)
             masks = batches.dropout_masks(network, number, stack.active)
             stack.state, loss = steps(stack.state, stack.constants, pool.arrays, *batch, masks)
             losses.append(loss)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-from training.backend import compiled, keras_module, scanned, with_gradients
+from training.backend import compiled, has_gpu, keras_module, scanned, with_gradients
 from training.networks import Network, cross_entropy, probabilities
 from training.optimizers import Optimizer, updated
+
+#: Numbers that a replica computes in a step from which on a processor takes one replica after another: there is nothing
+#: to gain from larger arrays, and those of several do not fit into its cache. A GPU takes all at once.
+LARGE_STEP = 100_000
+#: Replicas that are under way at a time then: what one step does not divide among the cores leaves room for another's.
+TURNS_AT_ONCE = 2
 
 
 @lru_cache(maxsize=32)
@@ -41,6 +48,40 @@ def compiled_outputs(network: Network, gather: Callable[..., Any], capacity: int
         return probabilities(network.logits(weights, constants, gather(arrays, rows, capacity), ()))
 
     return compiled(outputs)
+
+
+def in_turns(network: Network, batch: int, capacity: int) -> bool:
+    """Whether the replicas of a stack are better computed one after another, see LARGE_STEP."""
+    return network.activations(batch, capacity) >= LARGE_STEP and not has_gpu()
+
+
+def one_after_another(steps: Callable[..., Any]) -> Callable[..., Any]:
+    """`steps` (of `compiled_steps`) with the same arguments and results, called for each replica on its own.
+
+    A replica's numbers are those that it has alone: nothing of another is in its sums.
+    """
+
+    def turns(
+        state: Any, constants: Any, arrays: Any, rows: Any, label: Any, weight: Any, masks: Sequence[Any]
+    ) -> tuple[Any, Any]:
+        keras = keras_module()
+
+        def turn(replica: int) -> tuple[Any, Any]:
+            one = slice(replica, replica + 1)
+            mine, fixed = keras.tree.map_structure(lambda array: array[one], [state, list(constants)])
+            batch = [array[:, one] for array in (rows, label, weight)]
+            result: tuple[Any, Any] = steps(mine, fixed, arrays, *batch, [mask[:, one] for mask in masks])
+            return result
+
+        found = [turn(0)]  # compiles
+        with ThreadPoolExecutor(TURNS_AT_ONCE) as threads:
+            found += threads.map(turn, range(1, rows.shape[1]))
+        joined = keras.tree.map_structure(
+            lambda *arrays: keras.ops.concatenate(arrays, axis=0), *(state for state, _ in found)
+        )
+        return joined, keras.ops.concatenate([losses for _, losses in found], axis=1)
+
+    return turns
 
 
 def forget_compiled() -> None:

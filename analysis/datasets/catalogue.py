@@ -32,6 +32,7 @@ class SampleEntry(BaseModel):
     sumw: float | None = Field(default=None, description="sum of generator weights of the whole sample as generated")
     reduction_efficiency: PositiveFloat = Field(default=1.0, description="efficiency of the filter at generation")
     files: str | None = Field(default=None, description="pattern of the names of its files, where there is no layout")
+    tree: str | None = Field(default=None, description="name of its TTree, where it is not that of the catalogue")
     optional: bool = Field(default=False, description="a run is complete without it")
     simulated: bool = Field(default=True, description="the simulated source has it")
 
@@ -62,10 +63,10 @@ class Catalogue(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label: str = Field(description="whose data, for every plot")
-    sqrt_s_tev: PositiveFloat = Field(description="centre-of-mass energy [TeV]")
+    sqrt_s_tev: PositiveFloat | None = Field(description="centre-of-mass energy [TeV]; null where samples differ")
     format: Literal["root", "parquet", "mod_hdf5", "nanoaod"] = Field(default="root", description="format of the files")
     tree: str = Field(default="", description="name of the TTree in every file; no word for other formats")
-    weight_branch: str = Field(description="branch of the generator weight")
+    weight_branch: str = Field(description="branch of the generator weight; empty: every entry has the weight 1")
     weights: Literal["generator", "absolute"] = Field(
         default="generator",
         description="generator: they are scaled by the cross section and their sum; absolute: they are cross sections",

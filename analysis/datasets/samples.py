@@ -31,6 +31,8 @@ class Sample:
     """Sum of the weights of all entries of the whole published sample, of which `files` may be a part."""
     replicas: dict[str, list[str]] = field(default_factory=dict)
     """Other addresses of files, by the first one."""
+    tree: str | None = None
+    """Name of the TTree, where it is not that of the catalogue."""
 
     def metadata(self) -> dict[str, Any]:
         """What the processor is told about the sample."""
@@ -77,7 +79,7 @@ def make_sample(
     side_cars = [read_side_car(path) for path in files]
     simulated = any(side_car is not None for side_car in side_cars)
     if entry.role == "data" or weights == "absolute":
-        return Sample(name, entry.role, entry.process, files, origin, simulated)
+        return Sample(name, entry.role, entry.process, files, origin, simulated, tree=entry.tree)
     if simulated:
         xsec, sumw, efficiency = _from_side_cars(name, files, side_cars)
     else:
@@ -87,7 +89,9 @@ def make_sample(
             f"the sample {name} ({files[0]}) has no cross section or sum of weights: give xsec [pb] and sumw in the "
             f"catalogue, or xsec_pb, sumw and red_eff in {files[0]}.json"
         )
-    return Sample(name, entry.role, entry.process, files, origin, simulated, xsec, sumw, efficiency)
+    return Sample(
+        name, entry.role, entry.process, files, origin, simulated, xsec, sumw, efficiency, tree=entry.tree
+    )  # fmt: skip
 
 
 def without_files(sample: Sample, paths: set[str]) -> Sample:

@@ -31,6 +31,7 @@ class SourceSample(BaseModel):
     )
     role: str | None = None
     process: str | None = None
+    tree: str | None = None
     dsid: int | None = None
     xsec: float | None = None
     sumw: float | None = None

@@ -89,8 +89,8 @@ def pair_figures(training: DijetTraining, ensemble: Ensemble, pair: int, results
             "deviation", found.deviation if found is not None else None, found.deviation_error if found else None
         ),
         independent_deviation=add("deviation_independent", independent, _times(independent, relative), whole),
-        test_error=_mean(results, f"{prefix}.test_error", test),
-        composition=_mean(results, f"{prefix}.composition_score", ensemble.composition[:, pair], NO_FLAVOUR),
+        test_error=mean_quantity(results, f"{prefix}.test_error", test),
+        composition=mean_quantity(results, f"{prefix}.composition_score", ensemble.composition[:, pair], NO_FLAVOUR),
         tagger=results.add(f"{prefix}.composition_tagger", tagger_composition(training, ensemble, pair)),
     )
 
@@ -231,7 +231,8 @@ def _share(value: float | None, of: int) -> Quantity:
     return Quantity(value, math.sqrt(value * (1 - value) / of), "1")
 
 
-def _mean(results: Results, name: str, values: Array, reason: str = UNKNOWN) -> Quantity:
+def mean_quantity(results: Results, name: str, values: Array, reason: str = UNKNOWN) -> Quantity:
+    """Mean over samples with its standard error, added to the results; without the error where one sample entered."""
     found = spread(values, 0.0)
     if found is not None:
         return results.add(name, Quantity(found.mean, found.mean_error, "1"))

@@ -12,6 +12,7 @@ from analysis.results.dijet_figures import (
     bin_figures,
     pair_figures,
 )
+from analysis.results.dijet_observables import observables_section
 from analysis.results.dijet_plots import (
     PairPoints,
     Spectrum,
@@ -96,6 +97,7 @@ def null_section(report: Report, training: DijetTraining) -> Section:
         for size, one in training.null.items()
     }
     parts = [Section("Distributions", pictures=(_null_picture(report, training),))]
+    parts.append(observables_section(training, report.results))
     tables = tuple(_correlation_table(report, training, one) for one in training.null.values())
     parts.append(Section("Correlations of the pairs", text=(CORRELATED,), tables=tables))
     parts.append(

@@ -25,8 +25,9 @@ class Ensemble:
 
     `auc`; its error from the test jets, `auc_error`; `composition`, the AUC that the shares of gluons predict with how
     well the classifier's own score separates gluons from quarks; `gluons` (samples, pairs, 2), the shares in the lower
-    and the upper bin. `left_out` has, by pair, how many there were of what a sample lacked (what, how many are needed);
-    `missing` trainings should be there and are not.
+    and the upper bin. `observables` has the AUC of single observables of the test jets, by name. `left_out` has, by
+    pair, how many there were of what a sample lacked (what, how many are needed); `missing` trainings should be there
+    and are not.
     """
 
     size: int
@@ -38,6 +39,7 @@ class Ensemble:
     shared: float
     left_out: Mapping[int, Lacks] = field(default_factory=dict)
     missing: int = 0
+    observables: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -94,6 +96,8 @@ def load_training(run: RunDirectory) -> DijetTraining | None:
         made = [bin_["low"] for bin_ in files.result["pool"]["bins"]]
         if made != list(settings.bin_edges[:-1]) or files.result["classifier"] != settings.classifier:
             raise UserError(f"{files.directory} was trained with other bins or another classifier: train again")
+        if files.result["task"] == "pairs" and any("observables" not in one for one in files.result["members"]):
+            raise UserError(f"{files.directory} was trained by an earlier version: train again")
     of_pairs = [files for files in run.models if files.result["task"] == "pairs"]
     taggers = [m for files in run.models if files.result["task"] == "composition" for m in files.result["members"]]
     expected = settings.composition_trainings if settings.pool == "simulation" else 0
@@ -123,6 +127,7 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
     auc, error, composition = (np.full(shape, np.nan) for _ in range(3))
     gluons = np.full((*shape, 2), np.nan)
     left_out: dict[int, dict[tuple[str, int], list[int]]] = {}
+    observables: dict[str, Array] = {}
     seen = set()
     for result in results:
         for member in result["members"]:
@@ -131,6 +136,8 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
                 continue
             seen.add(at)
             auc[at] = member["auc"]
+            for name, area in member["observables"].items():
+                observables.setdefault(name, np.full(shape, np.nan))[at] = np.nan if area is None else area
             negatives, positives = (np.array([float(n)]) for n in member["jets"]["test"])
             error[at] = auc_error(auc[at][None], positives, negatives)[0]
             gluons[at] = [np.nan if one["gluons"] is None else one["gluons"] for one in member["bins"]]
@@ -143,4 +150,4 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
                 of_pair = left_out.setdefault(one["pair"], {})
                 of_pair.setdefault((lack["of"], lack["needed"]), []).append(lack["found"])
     shared = results[0]["shared_fraction"] if results else float("nan")
-    return Ensemble(size, signal, auc, error, composition, gluons, shared, left_out, len(wanted - seen))
+    return Ensemble(size, signal, auc, error, composition, gluons, shared, left_out, len(wanted - seen), observables)

@@ -50,8 +50,13 @@ class ScoreSample:
     test: tuple[Array, Array]
 
 
-def draw_roc(curves: Sequence[Roc], label: PlotLabel) -> Figure:
-    """Background rejection 1 - efficiency and, logarithmically, 1 / efficiency against the signal efficiency."""
+def draw_roc(
+    curves: Sequence[Roc], label: PlotLabel, *, signal: str = "Signal", background: str = "Background"
+) -> Figure:
+    """Background rejection 1 - efficiency and, logarithmically, 1 / efficiency against the signal efficiency.
+
+    `signal` and `background` are what the axes call them.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 5.0), layout="constrained")
@@ -60,20 +65,21 @@ def draw_roc(curves: Sequence[Roc], label: PlotLabel) -> Figure:
     for index, curve in enumerate(curves):
         # Colour and dash have different periods: no two of 8 x 7 curves look alike.
         look = {"color": COLOURS[index % 7], "linestyle": DASHES[index % len(DASHES)]}
-        x, background = curve.signal_efficiency, curve.background_efficiency
-        linear.plot(x, 1 - background, label=curve.title, **look)
-        some = background > 0
-        logarithmic.plot(x[some], 1 / background[some], **look)
-        highest = max(highest, float(np.max(1 / background[some & (x > SMALL_EFFICIENCY)], initial=0.0)))
+        x, passing = curve.signal_efficiency, curve.background_efficiency
+        linear.plot(x, 1 - passing, label=curve.title, **look)
+        some = passing > 0
+        logarithmic.plot(x[some], 1 / passing[some], **look)
+        highest = max(highest, float(np.max(1 / passing[some & (x > SMALL_EFFICIENCY)], initial=0.0)))
     x = np.linspace(0.001, 1, 200)
     linear.plot(x, 1 - x, color="0.6", linewidth=0.8, label="random choice")
     logarithmic.plot(x, 1 / x, color="0.6", linewidth=0.8)
     logarithmic_y(logarithmic)
     linear.set_ylim(0, 1.02)
     logarithmic.set_ylim(1, 2 * highest)
-    for axes, title in ((linear, "Background rejection (1 − efficiency)"), (logarithmic, "1 / background efficiency")):
+    titles = f"{background} rejection (1 − efficiency)", f"1 / {background.lower()} efficiency"
+    for axes, title in zip((linear, logarithmic), titles, strict=True):
         axes.set_xlim(0, 1)
-        axes.set_xlabel("Signal efficiency")
+        axes.set_xlabel(f"{signal} efficiency")
         axes.set_ylabel(title)
     figure.legend(*linear.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     add_figure_label(figure, label)

@@ -40,14 +40,17 @@ def run_flags(manifest: Manifest) -> list[str]:
     return list(dict.fromkeys(flags))
 
 
-def notices(manifest: Manifest) -> list[str]:
-    """One sentence per kind of sample about where it came from, for the box below the title."""
+def notices(manifest: Manifest, simulation: str = "Pythia 8 and a parametrised detector") -> list[str]:
+    """One sentence per kind of sample about where it came from, for the box below the title.
+
+    `simulation` says what simulated samples were made with.
+    """
     simulated = [name for name, sample in manifest.samples.items() if sample.simulated]
     data = [name for name, sample in manifest.samples.items() if sample.simulated and sample.role == "data"]
     others = [name for name in manifest.samples if name not in simulated]
     lines = []
     if simulated:
-        lines.append(f"Simulated with Pythia 8 and a parametrised detector: {', '.join(simulated)}.")
+        lines.append(f"Simulated with {simulation}: {', '.join(simulated)}.")
     if data:
         lines.append(f"{', '.join(data)}: pseudo-data, simulated like the other samples; no collision was recorded.")
     if others and simulated:

@@ -73,7 +73,8 @@ def test_nothing_is_renewed_without_work() -> None:
     assert one.update(left, workers("cpu-0", "cpu-1"), nobody) == Plan(submit=2)
 
 
-def test_a_range_follows_the_work_and_spares_the_busy() -> None:
+def test_a_range_follows_the_work_and_spares_the_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.job_pool.LEAST_SURPLUS", 0.0)
     one = pool(workers={"minimum": 1, "maximum": 5})
     one.remaining(4)
     submit(one, one.update({}, {}, nobody))
@@ -86,6 +87,42 @@ def test_a_range_follows_the_work_and_spares_the_busy() -> None:
     assert plan == Plan(cancel=("103",), dismiss=("tls://cpu-1",))
     one.remaining(0)
     assert one.wanted == 1
+
+
+def test_a_moment_without_work_does_not_cost_the_place_in_the_queue() -> None:
+    one = pool(workers={"minimum": 1, "maximum": 5})
+    submit(one, one.update({}, {}, nobody))
+    waiting = dict.fromkeys(one.jobs, JobState("pending", "Priority"))
+    one.remaining(0)
+    assert one.update(waiting, {}, nobody) == Plan()
+    one.begin(50)
+    assert one.update(waiting, {}, nobody) == Plan()
+
+
+def test_jobs_that_there_is_no_work_for_are_no_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.job_pool.LEAST_SURPLUS", 0.0)
+    one = pool(workers={"minimum": 1, "maximum": 9})
+    submit(one, one.update({}, {}, nobody))
+    waiting = dict.fromkeys(one.jobs, JobState("pending", "Priority"))
+    one.remaining(0)
+    given_up = tuple(f"{100 + number}" for number in range(1, 9))
+    assert one.update(waiting, {}, nobody) == Plan(cancel=given_up)
+    # The command may have failed: they are cancelled until they are gone, and then nobody misses them.
+    assert one.update(waiting, {}, nobody) == Plan(cancel=given_up)
+    assert one.update({"100": RUNNING}, {}, nobody) == Plan()
+    assert one.problem is None
+    one.begin(4)
+    assert one.update({"100": RUNNING}, {}, nobody) == Plan(submit=3)
+
+
+def test_a_worker_that_comes_late_ends_the_problem() -> None:
+    one = pool(workers=2)
+    submit(one, one.update({}, {}, nobody))
+    for _ in range(3):
+        submit(one, one.update({"100": RUNNING}, {}, nobody))
+    assert one.problem is not None
+    assert one.update({"100": RUNNING}, workers("cpu-0"), nobody) == Plan(submit=1)
+    assert one.problem is None
 
 
 def test_the_limit_on_submitted_jobs_holds() -> None:

@@ -1,6 +1,7 @@
 """`--detach` with the driver as a batch job of its own, on a real Slurm: status and cancel from outside."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,12 @@ pytestmark = pytest.mark.slow
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmSite]:
     with slurm_site(tmp_path_factory.mktemp("slurm")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_job_is_left_to_the_next_test(site: SlurmSite) -> Iterator[None]:
+    yield
+    site.empty()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +48,7 @@ def events(output: Path) -> dict[str, Any]:
 
 
 def arguments(directory: Path, source: Path, chunk_size: int, **keys: Any) -> tuple[str | Path, ...]:
-    pool = {"workers": 2, "memory": "2GiB", "start_limit": "5 min", **keys.pop("pool", {})}
+    pool = {"workers": 2, "memory": "2GiB", "start_limit": "2 min", **keys.pop("pool", {})}
     driver = {"where": "job", "memory": "2GiB", "wait": "3 min", **keys.pop("driver", {})}
     content = {
         "kind": "slurm", "scheduler": {"query_interval": 2}, "pools": {"cpu": pool, "gpu": pool}, "driver": driver,
@@ -84,7 +91,7 @@ def test_a_run_whose_driver_is_a_job_that_goes_on_in_a_second_one(
 ) -> None:
     proxy = voms_proxy(tmp_path / "voms", hours=24, attribute_hours=20)
     words = arguments(
-        tmp_path, source, 5, credentials={"x509_proxy": str(proxy), "copy_proxy": True, "lifetime": "1h"},
+        tmp_path, source, 1, credentials={"x509_proxy": str(proxy), "copy_proxy": True, "lifetime": "1h"},
         pool={"setup": ["echo the proxy is $X509_USER_PROXY"]},
     )  # fmt: skip
     (tmp_path / "out" / "models").mkdir(parents=True)
@@ -108,7 +115,9 @@ def test_a_run_whose_driver_is_a_job_that_goes_on_in_a_second_one(
     second = record(tmp_path)["job"]
     assert f"the walltime of job {first} is nearly over: the run goes on in job {second}" in log
     assert record(tmp_path)["ended"] == 0, log
-    assert "0 before" not in log
+    shares = re.search(r"skim: .*?(\d+) done now, (\d+) before", log.rpartition("the run goes on in job")[2])
+    assert shares is not None, log
+    assert min(map(int, shares.groups())) > 0
     assert events(tmp_path / "out") == reference
     assert ask(tmp_path, "status", site).returncode == 0
     private = str(tmp_path / "out" / "private" / "x509_proxy.pem")

@@ -32,6 +32,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmSite]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def _no_job_is_left_to_the_next_test(site: SlurmSite) -> Iterator[None]:
+    yield
+    site.empty()
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_source(tmp_path_factory.mktemp("source"), events=600)
@@ -47,7 +53,7 @@ def reference(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def cluster_file(directory: Path, cpu: dict[str, Any] | None = None, gpu: dict[str, Any] | None = None) -> Path:
-    pool: dict[str, Any] = {"memory": "2GiB", "start_limit": "5 min"}
+    pool: dict[str, Any] = {"memory": "2GiB", "start_limit": "2 min"}
     content = {
         "kind": "slurm",
         "scheduler": {"query_interval": 2},

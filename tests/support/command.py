@@ -29,7 +29,7 @@ def hepbatch(*arguments: str | Path, cwd: Path, **environment: str) -> subproces
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=300,
         check=False,
     )
 

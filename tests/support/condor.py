@@ -46,7 +46,7 @@ class CondorSite:
         setting = [f"{name}={value}" for name, value in variables.items()]
         return [*enter, "env", "-i", *setting, "/bin/sh", "-c", 'cd "$HOME" && exec "$@"', "sh", *words]
 
-    def run(self, *words: str | Path, timeout: float = 600, **more: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, *words: str | Path, timeout: float = 240, **more: str) -> "subprocess.CompletedProcess[str]":
         """Runs a command at the login node, with `more` environment variables."""
         return subprocess.run(
             self.words(*map(str, words), **more), capture_output=True, text=True, timeout=timeout, check=False
@@ -68,6 +68,12 @@ class CondorSite:
     def queue(self) -> list[str]:
         """A line for every job in the queue: batch name, status, GPUs asked for."""
         return self.run("condor_q", "-allusers", "-af", "JobBatchName", "JobStatus", "RequestGPUs").stdout.splitlines()
+
+    def empty(self) -> None:
+        """Removes what a test that failed has left in the queue."""
+        if self.queue():
+            self.run("condor_rm", "-all")
+            self.run("condor_rm", "-all", "-forcex")
 
 
 def give(*paths: Path) -> None:

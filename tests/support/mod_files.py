@@ -70,11 +70,13 @@ def jet_tables(seed: int, events: int, *, largest: int = 5) -> dict[str, Any]:
     return tables
 
 
-def write_jets(path: Path, tables: dict[str, Any], seed: int = 1, *, without: tuple[str, ...] = ()) -> Path:
-    """Writes jets with 0 to 40 particles each; columns that are `without` are left out."""
+def write_jets(
+    path: Path, tables: dict[str, Any], seed: int = 1, *, without: tuple[str, ...] = (), least: int = 0
+) -> Path:
+    """Writes jets with `least` to 40 particles each; columns that are `without` are left out."""
     rng = np.random.default_rng(seed)
     jets = len(tables["jet_pt"])
-    bounds = np.concatenate([[0], np.cumsum(rng.integers(0, 40, jets))]).astype(np.uint32)
+    bounds = np.concatenate([[0], np.cumsum(rng.integers(least, 40, jets))]).astype(np.uint32)
     total = int(bounds[-1])
     particles = rng.uniform(0.0, 10.0, (total, len(PARTICLES)))
     particles[:, PARTICLES.index("pid")] = rng.choice([22, 211, -211, 130, 11, -13], total)

@@ -31,6 +31,15 @@ class SlurmSite:
         """A line for every job that is not over."""
         return self.command("squeue", "--noheader", f"--format={form}").splitlines()
 
+    def empty(self) -> None:
+        """Ends what a test that failed has left in the queue."""
+        numbers = self.queue("%i")
+        if numbers:
+            self.command("scancel", *numbers)
+        until = time.monotonic() + 60
+        while self.queue() and time.monotonic() < until:
+            time.sleep(0.2)
+
 
 @contextmanager
 def slurm_site(directory: Path) -> Iterator[SlurmSite]:
@@ -44,7 +53,7 @@ def slurm_site(directory: Path) -> Iterator[SlurmSite]:
         for number in range(NODES):
             words = ["/usr/sbin/slurmd", "-D", "-N", f"n{number}"]
             stack.enter_context(_daemon(words, directory / f"slurmd-n{number}.out", site))
-        stack.callback(_end_jobs, site)
+        stack.callback(site.empty)
         _await_nodes(site, directory)
         yield site
 
@@ -76,15 +85,6 @@ def _await_nodes(site: SlurmSite, directory: Path) -> None:
         time.sleep(0.2)
     logs = "\n".join(path.read_text()[-1000:] for path in directory.glob("*.out"))
     raise RuntimeError(f"Slurm did not start: {asked.stdout}{asked.stderr}\n{logs}")
-
-
-def _end_jobs(site: SlurmSite) -> None:
-    numbers = site.queue("%i")
-    if numbers:
-        site.command("scancel", *numbers)
-    until = time.monotonic() + 60
-    while site.queue() and time.monotonic() < until:
-        time.sleep(0.2)
 
 
 def _configure(directory: Path) -> Path:

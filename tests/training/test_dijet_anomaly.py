@@ -145,6 +145,12 @@ def test_the_recorded_numbers_are_those_of_the_sample(tmp_path: Path, sample: Sa
             assert facts["no_gluon"] + facts["mixed"] + facts["all_gluon"] == pytest.approx(1.0)
         assert sum(member["jets"]["train"]) == 300
         assert sum(member["jets"]["test"]) == 200
+        mine = drawn.member(Key(1500, member["sample"], member["pair"], 30))
+        particles = drawn.pool.particles
+        assert particles is not None
+        counts = np.diff(particles.offsets)[mine.test]
+        upper, lower = counts[mine.test_labels == 1][:, None], counts[mine.test_labels == 0]
+        assert member["observables"]["multiplicity"] == pytest.approx(np.mean((upper > lower) + 0.5 * (upper == lower)))
     assert result["shared_fraction"] == 1500 / len(drawn.pool)
     assert [facts["low"] for facts in result["pool"]["bins"]] == [660, 760, 860]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.dijet_pool import Particles
-from training.jet_observables import check_available, observables
+from training.jet_observables import check_available, observables, transverse_momentum
 
 NAMES = ("multiplicity", "mass", "ptd", "width", "tau21")
 Particle = tuple[float, float, float]
@@ -105,6 +105,11 @@ def test_all_observables_are_those_of_loops(seed: int) -> None:
     np.testing.assert_allclose(values[:, [0, 2, 3]], expected[:, [0, 2, 3]], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(values[:, 1], expected[:, 1], rtol=1e-6, atol=1e-6)  # a difference of large squares
     np.testing.assert_allclose(values[:, 4], expected[:, 4], rtol=1e-6, atol=1e-9)
+
+
+def test_the_momentum_of_a_jet_is_that_of_its_particles() -> None:
+    particles = Particles(*(np.array([1, 2, 4], np.float32),) * 3, np.full(3, 211, np.int32), np.array([0, 1, 1, 3, 3]))
+    assert transverse_momentum(particles, np.array([2, 0, 1, 3])).tolist() == [6.0, 1.0, 0.0, 0.0]
 
 
 def test_chosen_jets_have_the_values_they_have_among_all() -> None:

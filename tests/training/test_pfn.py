@@ -43,7 +43,9 @@ def largest_difference(first: PFNClassifier, second: PFNClassifier) -> float:
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
-def test_stacked_networks_are_those_trained_alone() -> None:
+@pytest.mark.parametrize("large", [1, 10**9])  # one after another, all at once
+def test_stacked_networks_are_those_trained_alone(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.stacked_steps.LARGE_STEP", large)
     jets, label = made_jets()
     pool = JetPool(jets)
     everyone = members(label, 3)

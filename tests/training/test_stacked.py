@@ -7,6 +7,7 @@ import pytest
 from training.networks import DenseNetwork, Network, initial_weights
 from training.optimizers import Optimizer
 from training.stacked import FeaturePool, Member, Part, Pool, Schedule, Stack, _Batches, predict_stack, train_stack
+from training.stacked_steps import in_turns
 
 NETWORK = DenseNetwork(3, (6, 5), outputs=2, activation="tanh")
 
@@ -38,7 +39,11 @@ def largest_difference(first: Stack, second: Stack, replica: int, of_second: int
 
 @pytest.mark.parametrize("optimizer", [Optimizer(learning_rate=0.02, l2=1e-3), Optimizer("sgd", learning_rate=0.5)])
 @pytest.mark.parametrize("network", [NETWORK, replace(NETWORK, dropout_rate=0.3, outputs=1)])
-def test_a_replica_is_what_it_would_be_alone(network: Network, optimizer: Optimizer) -> None:
+@pytest.mark.parametrize("large", [1, 10**9])
+def test_a_replica_is_what_it_would_be_alone(
+    network: Network, optimizer: Optimizer, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.stacked_steps.LARGE_STEP", large)
     pool, _, label = data()
     everyone = members(label, 3, sizes=(200, 130, 64))
     schedule = Schedule(epochs=3, batch_size=64)
@@ -49,6 +54,29 @@ def test_a_replica_is_what_it_would_be_alone(network: Network, optimizer: Optimi
         assert stack.curves[replica]["loss"] == pytest.approx(alone.curves[0]["loss"], abs=1e-5)
     begin = initial_weights(network, everyone[0].generator("weights"))
     assert np.abs(stack.weights()[0][0] - begin[0]).max() > 1e-2
+
+
+def test_a_replica_begins_with_the_weights_that_it_is_given() -> None:
+    pool, _, label = data()
+    seeded, other = members(label, 2)
+    given = replace(other, initial=tuple(initial_weights(NETWORK, seeded.generator("weights"))))
+    stack = Stack(NETWORK, [seeded, given, other], Optimizer())
+    assert largest_difference(stack, stack, 1, 0) == 0
+    assert largest_difference(stack, stack, 1, 2) > 1e-2
+    same = tuple(initial_weights(NETWORK, other.generator("weights")))
+    schedule = Schedule(epochs=2, batch_size=64)
+    from_seed, from_given = (
+        train_stack(pool, [one], NETWORK, Optimizer(), schedule) for one in (other, replace(other, initial=same))
+    )
+    assert largest_difference(from_seed, from_given, 0, 0) == 0
+
+
+def test_on_a_processor_large_steps_are_taken_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = DenseNetwork(3, (10,)), DenseNetwork(3, (1000,))
+    assert not in_turns(small, 100, 100)
+    assert in_turns(large, 100, 100)
+    monkeypatch.setattr("training.stacked_steps.has_gpu", lambda: True)
+    assert not in_turns(large, 100, 100)
 
 
 def test_an_epoch_in_several_calls_is_that_in_one(monkeypatch: pytest.MonkeyPatch) -> None:

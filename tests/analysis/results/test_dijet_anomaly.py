@@ -133,6 +133,9 @@ def test_figures_are_those_of_the_trainings(finished: tuple[Path, list[str]]) ->
         assert results[f"null.2500.{pair}.auc"]["uncertainty"] == pytest.approx(values.std(ddof=1) / 3)
         assert results[f"null.2500.{pair}.deviation"]["value"] == pytest.approx(values.std(ddof=1))
         assert results[f"null.2500.{pair}.deviation"]["uncertainty"] == pytest.approx(values.std(ddof=1) / 4)
+        counted = np.array([one["observables"]["multiplicity"] for one in null if one["pair"] == number])
+        entry = results[f"null.2500.{pair}.auc_of.multiplicity"]
+        assert (entry["value"], entry["uncertainty"]) == pytest.approx((counted.mean(), counted.std(ddof=1) / 3))
         shared = results["null.2500.shared_fraction"]["value"]
         independent = values.std(ddof=1) / math.sqrt(1 - shared)
         assert results[f"null.2500.{pair}.deviation_independent"]["value"] == pytest.approx(independent)
@@ -263,6 +266,13 @@ def test_trainings_of_another_configuration_are_refused(copy: Path) -> None:
         produce(copy, QUICK)
     edit_json(copy / "models" / "composition" / "result.json", lambda result: result.update(task="model"))
     with pytest.raises(UserError, match="is no training of dijet_anomaly"):
+        produce(copy, QUICK)
+
+
+def test_trainings_of_an_earlier_version_are_refused(copy: Path) -> None:
+    (one, *_) = sorted((copy / "models").glob("null_*"))
+    edit_json(one / "result.json", lambda result: result["members"][0].pop("observables"))
+    with pytest.raises(UserError, match=r"null_.* was trained by an earlier version: train again"):
         produce(copy, QUICK)
 
 

@@ -1,0 +1,107 @@
+"""What the sections of the lepton_id report share: where things come from and go, and what the training gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.errors import UserError
+from analysis.results.document import Picture
+from analysis.results.lepton_settings import Settings
+from analysis.results.plot_style import PlotLabel, save
+from analysis.results.quantities import Quantity, Results
+from analysis.results.run_files import RunDirectory
+from training.lepton_id import KINDS, tasks
+from training.lepton_id import Settings as TrainingSettings
+from training.lepton_settings import REPRESENTATIONS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Raw = Mapping[str, Any]
+#: What the training calls the samples, and what the report does.
+STORED, DOUBLE = "stored", "double"
+SAMPLE_TITLES = {STORED: "as stored", DOUBLE: "double precision"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """The results of the tasks, by kind; a task that failed is not among them.
+
+    `changed` are those that were done with other settings than the configuration has now.
+    """
+
+    tasks: Mapping[str, Raw]
+    changed: tuple[str, ...]
+
+    def settings(self, kind: str) -> TrainingSettings:
+        """The settings that a task was done with; those that it does not depend on have their defaults."""
+        return TrainingSettings.model_validate(self.tasks[kind]["settings"])
+
+    @property
+    def double_sample(self) -> str | None:
+        """The sample with the leptons in double precision."""
+        return self.settings(next(iter(self.tasks))).double_sample
+
+    @property
+    def missing(self) -> list[str]:
+        """Tasks that should be there and are not."""
+        return [kind for kind in KINDS if kind not in self.tasks]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the sections are made from, and where figures go."""
+
+    run: RunDirectory
+    training: Training | None
+    results: Results
+    settings: Settings
+    label: PlotLabel
+
+    def keep(self, figure: Figure, name: str, caption: str, alt: str, *, wide: bool = False) -> Picture:
+        """Write a figure in the formats of the settings."""
+        directory = self.run.path / "plots"
+        return save(figure, directory, name, caption=caption, alt=alt, formats=self.settings.formats, wide=wide)
+
+    def share(self, name: str, value: float | None, error: float | None = None, *flags: str) -> Quantity:
+        """Keep a share, or a difference of shares, as a figure of results.json."""
+        return self.results.add(name, Quantity(value, error, "1", flags))
+
+
+def load_training(run: RunDirectory) -> Training | None:
+    """The trainings of a run; None when there is none. Raises UserError when a result is not of this analysis."""
+    if not run.models:
+        return None
+    for files in run.models:
+        if files.result.get("task") not in KINDS or "settings" not in files.result:
+            raise UserError(f"{files.directory / 'result.json'} is no training of lepton_id: train again")
+    found = {str(files.result["task"]): files.result for files in run.models}
+    block = run.manifest.configuration.get("training", {})
+    settings = TrainingSettings.model_validate({key: value for key, value in block.items() if key != "module"})
+    now = {task.kind: task.settings.model_dump(mode="json") for task in tasks(settings, seed=0)}
+    return Training(found, tuple(kind for kind, result in found.items() if result["settings"] != now[kind]))  # type: ignore[index]
+
+
+def mean_of(members: Sequence[Raw], key: str) -> tuple[float, float | None]:
+    """Mean over trainings and their standard deviation; None for a single one."""
+    values = np.array([member[key] for member in members], np.float64)
+    # Beyond these digits is the rounding of sums, not a spread.
+    return round(float(values.mean()), 12), round(float(values.std(ddof=1)), 12) if len(values) > 1 else None
+
+
+def best_representation(of_sample: Mapping[str, Sequence[Raw]]) -> str:
+    """The best representation by the validation leptons: the test leptons have no say.
+
+    Of those within one standard error of the highest mean accuracy, one with the fewest inputs (the rule of Breiman,
+    Friedman, Olshen and Stone, 1984), and of these the highest.
+    """
+    accuracy = {name: mean_of(its, "validation_accuracy")[0] for name, its in of_sample.items()}
+    highest = max(accuracy, key=lambda name: accuracy[name])
+    enough = accuracy[highest] - float(of_sample[highest][0]["validation_error"])
+    inputs = {name: len(columns) for name, columns in REPRESENTATIONS.items()}
+    near = [name for name, value in accuracy.items() if value >= enough]
+    return min(near, key=lambda name: (inputs[name], -accuracy[name]))  # type: ignore[index]

@@ -1,0 +1,90 @@
+"""`hepbatch run dijet_anomaly` whole: from MOD files to the report, also when driver and worker die in the training."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from support.command import HEPBATCH, hepbatch
+from support.mod_files import jet_tables, write_jets
+
+TRAINING = (
+    "sample_sizes=[700]", "samples=4", "bin_edges=[660, 800, 960, 1160]", "min_events=50", "train_jets=120",
+    "test_jets=80", "validation_jets=10", "composition_trainings=1", "stack=8",
+    "network={phi_units: [8], f_units: [8], learning_rate: 0.001, batch_size: 20, epochs: 2}",
+    "injection={bin: 1, mode: replace, sizes: [10, 30], sample_sizes: [700]}",
+)  # fmt: skip
+OPTIONS = ("dijet_anomaly", *(word for one in TRAINING for word in ("--set", f"training.{one}")),
+           "--set", "results.bootstrap=100", "--set", "chunk_size=2000")  # fmt: skip
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("source")
+    for number in range(2):
+        tables = jet_tables(number, 4000)
+        gluon = np.random.default_rng(number).random(len(tables["hard_pid"])) < 0.6
+        tables["hard_pid"][gluon] = 21
+        write_jets(directory / f"SIM300_{number}.h5", tables, number, least=1)
+    return directory
+
+
+def trained(output: Path) -> int:
+    ledger = output / "ledger" / "ledger.sqlite"
+    if not ledger.is_file():
+        return 0
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'items'").fetchone():
+            return 0
+        return int(
+            database.execute("SELECT count(*) FROM items WHERE stage = 'train' AND state = 'done'").fetchone()[0]
+        )
+
+
+def await_more(output: Path, than: int, process: "subprocess.Popen[str]") -> None:
+    while trained(output) <= than:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def figures(output: Path) -> dict[str, Any]:
+    content = json.loads((output / "results.json").read_text())
+    return {name: one["value"] for name, one in content.items() if not name.startswith(("stage.", "worker."))}
+
+
+def test_a_run_that_is_killed_in_the_training_has_the_same_figures(source: Path, tmp_path: Path) -> None:
+    reference = hepbatch("run", *OPTIONS, "--source", source, "--output", "reference", cwd=tmp_path)
+    assert reference.returncode == 0, reference.stderr
+    assert (tmp_path / "reference" / "report.html").stat().st_size > 50_000
+    output = tmp_path / "out"
+    words = [str(HEPBATCH), "run", *map(str, OPTIONS), "--source", str(source), "--output", "out"]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        await_more(output, 0, process)
+        training = [
+            child for child in psutil.Process(process.pid).children(recursive=True)
+            if "spawn_main" in " ".join(child.cmdline()) and child.memory_info().rss > 400e6
+        ]  # fmt: skip
+        assert len(training) == 1
+        os.kill(training[0].pid, signal.SIGKILL)
+        await_more(output, trained(output), process)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    resumed = hepbatch(*words[1:], cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    train = json.loads((output / "manifest.json").read_text())["stages"]["train"]
+    assert 0 < train["done_now"] < train["tasks"] == 4
+    mine, theirs = figures(output), figures(tmp_path / "reference")
+    assert list(mine) == list(theirs)
+    assert any(name.startswith("signal.") and name.endswith("significance") for name in theirs)
+    for name, value in theirs.items():
+        assert mine[name] == (None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)), name

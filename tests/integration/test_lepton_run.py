@@ -1,0 +1,70 @@
+"""`hepbatch run lepton_id` from files to the report: simulated leptons in both precisions, and real ones of ATLAS."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import hepbatch
+
+# Fewer steps than the shipped configuration; every task still has its part.
+REDUCED = (
+    "--set", "training.seeds=2", "--set", "training.study_leptons=400", "--set", "training.source.epochs=150",
+    "--set", "training.improved.epochs=200", "--set", "training.improved.learning_rate=0.02",
+    "--set", "training.representations=[pt_eta_e, p2_minus_e2, mass]", "--set", "training.overtraining=[20, 200]",
+    "--set", "training.scan.nodes=[1, 3]", "--set", "training.scan.seeds=2",
+    "--set", "training.scan.recipe.epochs=100", "--set", "results.formats=[png]",
+)  # fmt: skip
+PLOTS = (
+    "accuracy_p", "accuracy_pt", "confusion", "distributions", "history", "m2_error", "mass", "overtraining",
+    "representations", "roc", "scan", "separation", "weights",
+)  # fmt: skip
+
+pytestmark = pytest.mark.slow
+
+
+def results(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "results.json").read_text())
+    return found
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pythia8mc") is None, reason="the extra `simulation` is not installed")
+def test_simulated_leptons_in_both_precisions(tmp_path: Path) -> None:
+    done = hepbatch("run", "lepton_id", "--output", tmp_path / "out", "--set", "simulation.events=4000", *REDUCED,
+                    cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = results(tmp_path / "out")
+    assert found["best.double.accuracy"]["value"] > 0.99
+    assert found["limit.double.accuracy"]["value"] == 1
+    assert 0.9 < found["limit.stored.accuracy"]["value"] < 1
+    assert abs(found["best.stored.below_limit"]["value"]) < 0.02
+    assert abs(found["representation.pt_eta_e.improved.double.accuracy"]["value"] - 0.5) < 0.1
+    single, double = (found[f"cutflow.{name}.finite.events"]["value"] for name in
+                      ("ttbar_leptons", "double_ttbar_leptons"))  # fmt: skip
+    assert single == double > 1000
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "weights of about" in page  # why the naive representations fail
+    assert "√s" not in page  # samples of different energies
+    assert "Simulated with Pythia 8, without a detector" in page
+    assert sorted(path.stem for path in (tmp_path / "out" / "plots").glob("*.png")) == sorted(PLOTS)
+
+
+def test_real_leptons_of_atlas_alone(test_data: Path, tmp_path: Path) -> None:
+    done = hepbatch("run", "lepton_id", "--source", test_data / "atlas-8tev", "--output", tmp_path / "out", *REDUCED,
+                    cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = results(tmp_path / "out")
+    assert found["cutflow.ttbar_lep.finite.events"]["value"] == 897
+    assert found["limit.stored.accuracy"]["value"] > 0.97
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "only E was rounded" in page
+    assert "no sample has the same leptons in double precision" in page
+    # The settings of the file are others: the report still shows what was done, and says so.
+    again = hepbatch(
+        "report", "lepton_id", "--output", tmp_path / "out", "--set", "results.formats=[png]", cwd=tmp_path
+    )
+    assert again.returncode == 0, again.stderr
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "the task scan was done with other settings than the configuration has now" in page
+    assert "mean and standard deviation of 2 trainings" in page

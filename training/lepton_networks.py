@@ -1,0 +1,156 @@
+"""Small tanh networks of many shapes as one stack: narrower ones are padded with weights that stay zero.
+
+A node whose weights into and out of it are zero gives tanh(0) = 0 and gets no gradient: not into it, because nothing
+leaves it, and not out of it, because it is zero. So a padded network learns as it would alone, and all shapes take one
+compiled step. The same holds for features that are zero.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.backend import has_gpu
+from training.lepton_settings import Recipe
+from training.networks import DenseNetwork, initial_weights
+from training.optimizers import Optimizer
+from training.stacked import FeaturePool, Member, Part, Schedule, Stack, loss_and_accuracy, train_stack
+
+Doubles = NDArray[np.float64]
+OUTPUTS = 2
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network: scaled features (N, F), labels (N,), rows to learn from, test and choose with, hidden layers."""
+
+    features: Doubles
+    label: NDArray[np.int64]
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    hidden: tuple[int, ...]
+    seed: np.random.SeedSequence
+    validation: NDArray[np.int64] | None = None
+
+
+@dataclass
+class Trained:
+    """What a training gave: the probability of a muon for its test and validation leptons, and its history.
+
+    `history` has lists of `epoch`, `loss` (training, after the epoch), `train_accuracy`, `test_accuracy`, `test_loss`;
+    `weights` the kernels and biases at each epoch of the history, flat; `largest_weight` is that of the end.
+    """
+
+    scores: Doubles
+    validation_scores: Doubles = field(default_factory=lambda: np.empty(0))
+    history: dict[str, list[float]] = field(default_factory=dict)
+    weights: list[list[float]] = field(default_factory=list)
+    largest_weight: float = 0.0
+
+
+def network_of(features: int, hidden: Sequence[int]) -> DenseNetwork:
+    """Features -> hidden layers -> 2, tanh, softmax; Glorot's initial weights."""
+    return DenseNetwork(features, tuple(hidden), OUTPUTS, "tanh")
+
+
+def train(
+    tasks: Sequence[Task], recipe: Recipe, *, keep_weights: bool = False, threads: int | None = None
+) -> list[Trained]:
+    """Train all networks with the recipe, whose `hidden` each task overrides: one stack, or one for each of `threads`.
+
+    A step of such small networks keeps one core busy, so without a GPU each core has a stack (None). What a network
+    learns does not depend on it, but for the rounding of sums.
+
+    Raises:
+        ValueError: if the networks have different numbers of hidden layers.
+    """
+    if len({len(task.hidden) for task in tasks}) > 1:
+        raise ValueError("Networks of one stack have the same number of hidden layers.")
+    width = max(task.features.shape[1] for task in tasks)
+    hidden = tuple(max(nodes) for nodes in zip(*(task.hidden for task in tasks), strict=True))
+    network = network_of(width, hidden)
+    number = min(threads or (1 if has_gpu() else available_cores()), len(tasks))
+    parts = [tasks[len(tasks) * part // number : len(tasks) * (part + 1) // number] for part in range(number)]
+    with ThreadPoolExecutor(number) as executor:
+        stacks = executor.map(lambda part: _train_stack(part, network, recipe, keep_weights=keep_weights), parts)
+        return [one for stack in stacks for one in stack]
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _train_stack(tasks: Sequence[Task], network: DenseNetwork, recipe: Recipe, *, keep_weights: bool) -> list[Trained]:
+    pool, starts = _pool(tasks, network.features)
+    members = [_member(task, network, start) for task, start in zip(tasks, starts, strict=True)]
+    found = [Trained(np.empty(0)) for _ in tasks]
+
+    def record(epoch: int, stack: Stack) -> None:
+        outputs = stack.predict(pool, [member.train.rows for member in members])
+        weights = stack.weights() if keep_weights else []
+        for number, (one, task, member) in enumerate(zip(found, tasks, members, strict=True)):
+            loss, accuracy = loss_and_accuracy(outputs[number], member.train)
+            curves = stack.curves[number]
+            now = {
+                "epoch": epoch, "loss": loss, "train_accuracy": accuracy,
+                "test_accuracy": curves["validation_accuracy"][-1], "test_loss": curves["validation_loss"][-1],
+            }  # fmt: skip
+            for name, value in now.items():
+                one.history.setdefault(name, []).append(value)
+            if keep_weights:
+                one.weights.append(_flat(weights[number], task))
+
+    optimizer = Optimizer(recipe.optimizer, recipe.learning_rate)
+    schedule = Schedule(epochs=recipe.epochs, evaluate_every=recipe.evaluate_every)
+    stack = train_stack(pool, members, network, optimizer, schedule, on_evaluation=record)
+    rows = [task.test + start for task, start in zip(tasks, starts, strict=True)]
+    for one, outputs, weights in zip(found, stack.predict(pool, rows), stack.weights(), strict=True):
+        one.scores = outputs[:, 1]
+        one.largest_weight = max(float(np.abs(layer).max()) for layer in weights)
+    nothing = np.empty(0, np.int64)
+    rows = [
+        (nothing if (own := task.validation) is None else own) + start
+        for task, start in zip(tasks, starts, strict=True)
+    ]
+    for one, outputs in zip(found, stack.predict(pool, rows), strict=True):
+        one.validation_scores = outputs[:, 1]
+    return found
+
+
+def _pool(tasks: Sequence[Task], width: int) -> tuple[FeaturePool, list[int]]:
+    """The features of all tasks, each table once, with zeros where one is narrower; and where each task's begins."""
+    tables: dict[int, int] = {}
+    parts: list[Any] = []
+    length = 0
+    for task in tasks:
+        if id(task.features) not in tables:
+            tables[id(task.features)] = length
+            parts.append(np.pad(task.features, ((0, 0), (0, width - task.features.shape[1]))))
+            length += len(task.features)
+    return FeaturePool(np.concatenate(parts)), [tables[id(task.features)] for task in tasks]
+
+
+def _member(task: Task, network: DenseNetwork, start: int) -> Member:
+    constants = (np.zeros(network.features), np.ones(network.features))
+    own = network_of(task.features.shape[1], task.hidden)
+    train, test = (Part(rows + start, task.label[rows]) for rows in (task.train, task.test))
+    bare = Member(task.seed, train, test, constants)
+    padded = tuple(
+        np.pad(values, [(0, wanted - there) for wanted, there in zip(shape, values.shape, strict=True)])
+        for values, shape in zip(initial_weights(own, bare.generator("weights")), network.shapes, strict=True)
+    )
+    return Member(task.seed, train, test, constants, padded)
+
+
+def _flat(weights: Sequence[NDArray[np.float32]], task: Task) -> list[float]:
+    """The weights of a network without what it was padded with."""
+    own = network_of(task.features.shape[1], task.hidden).shapes
+    parts = [layer[tuple(slice(n) for n in shape)].ravel() for layer, shape in zip(weights, own, strict=True)]
+    return [float(value) for value in np.concatenate(parts)]
