@@ -94,12 +94,13 @@ def _cancel(directory: Path, record: DriverRecord, system: BatchSystem) -> list[
     seen: set[str] = set()
     until = time.monotonic() + LONGEST_END
     forced = False
-    while (jobs := _living(system, record)) or (seen and living_holder(directory) is not None):
+    # Until the batch system has none of them: also one that is on its way out is still in its queue.
+    while (jobs := system.jobs(record.run, (PART,))) or (seen and living_holder(directory) is not None):
         seen |= set(jobs)
-        waiting = {number for number, job in jobs.items() if job.state != "running"}
-        system.cancel(waiting)
-        system.interrupt(set(jobs) - waiting - told)
-        told |= set(jobs)
+        running = {number for number, job in jobs.items() if job.state == "running"}
+        system.cancel({number for number, job in jobs.items() if job.state not in ("running", "ending")})
+        system.interrupt(running - told)
+        told |= running
         if time.monotonic() > until:
             if forced:
                 raise ClusterError(f"it does not end, nor does the batch system end it within {LONGEST_END:g} s")

@@ -135,7 +135,10 @@ def keras_padded(sample: Sample, plan: Plan) -> Training:
 def energyflow(sample: Sample, plan: Plan) -> Training:
     """EnergyFlow's own PFN (Keras 2 on TensorFlow), as the source of the analysis uses it."""
     import tensorflow as tf
-    from energyflow.archs import PFN
+
+    from training.energyflow_import import import_energyflow
+
+    PFN = import_energyflow("archs").PFN
 
     from training.networks import ParticleFlowNetwork
 

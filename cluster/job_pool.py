@@ -70,13 +70,14 @@ class JobPool:
         self.begun = self.last_worker = time.monotonic()
         self._failures = 0
         self._items = 0
-        self._enough_since: float | None = None
+        self._surplus_since: float | None = None
         self._numbers = itertools.count()
 
     def begin(self, items: int | None) -> None:
         """From now on the pool is to have workers, for so many pieces of work."""
         if not self.running:
             self.running, self.problem, self._failures, self._items = True, None, 0, 0
+            self._surplus_since = None
             self.begun = self.last_worker = time.monotonic()
         self._items = max(self._items, self.largest if items is None else items)
 
@@ -138,10 +139,10 @@ class JobPool:
         active = [one for one in self.jobs.values() if not one.retiring and one.number not in gone]
         surplus = len(active) - self.wanted
         if surplus <= 0:
-            self._enough_since = None
+            self._surplus_since = None
         elif isinstance(self.settings.workers, Range):
-            self._enough_since = self._enough_since or now
-            if now - self._enough_since >= LEAST_SURPLUS:
+            self._surplus_since = self._surplus_since or now
+            if now - self._surplus_since >= LEAST_SURPLUS:
                 return self._shrink(active, surplus, workers, busy, [*held, *absent, *dropped])
         room = (self.settings.job_limit or math.inf) - len(self.jobs)
         missing = 0 if self.problem else max(0, min(-surplus, room))

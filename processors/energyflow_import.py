@@ -7,17 +7,20 @@ built for NumPy 1: they cannot be imported. An empty module stands in for it mea
 
 import importlib
 import sys
+import threading
 from types import ModuleType
 
 _DISTANCE = "wasserstein"
+_LOCK = threading.Lock()
 
 
 def import_energyflow(name: str) -> ModuleType:
     """The module `energyflow.<name>`, such as `utils.data_utils` (remap_pids) or `datasets.mod`."""
-    if "energyflow" in sys.modules or _DISTANCE in sys.modules:
-        return importlib.import_module(f"energyflow.{name}")
-    sys.modules[_DISTANCE] = ModuleType(_DISTANCE)
-    try:
-        return importlib.import_module(f"energyflow.{name}")
-    finally:
-        del sys.modules[_DISTANCE]  # who imports it later gets the real one, or its error
+    with _LOCK:
+        if "energyflow" not in sys.modules and _DISTANCE not in sys.modules:
+            sys.modules[_DISTANCE] = ModuleType(_DISTANCE)
+            try:
+                importlib.import_module("energyflow")
+            finally:
+                del sys.modules[_DISTANCE]  # who imports it later gets the real one, or its error
+    return importlib.import_module(f"energyflow.{name}")

@@ -1,11 +1,17 @@
 """Fixtures that every test may use: where the real files are, and how large the tests run."""
 
+import importlib
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Tests load TensorFlow as it comes, and after it XRootD's library would end the process, see `training.backend`.
+with suppress(ImportError):
+    importlib.import_module("XRootD.client")
 
 # How long an example takes says what else the machine does, not whether it holds.
 settings.register_profile("hepbatch", deadline=None)

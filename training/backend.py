@@ -5,8 +5,11 @@ Everything else of the networks is written with `keras.ops` and runs on TensorFl
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 
@@ -14,6 +17,10 @@ def keras_module() -> Any:
     """The keras package, on the TensorFlow backend unless KERAS_BACKEND names another."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "tensorflow" not in sys.modules:
+        # Loaded after TensorFlow, XRootD's library ends the process (SIGSEGV); before it, all is well.
+        with suppress(ImportError):
+            importlib.import_module("XRootD.client")
     import keras
 
     return keras

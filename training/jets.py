@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.backend import keras_module
+from training.energyflow_import import import_energyflow
 
 FEATURES = ("pt", "y", "phi", "pid")
 #: Particles of a row in a `JetPool`: rows are fetched and added up as a whole, and half a row per jet is empty.
@@ -89,8 +90,7 @@ def remapped_pids(pid: NDArray[Any]) -> NDArray[np.float64]:
     Raises:
         ValueError: naming PDG numbers that it does not know.
     """
-    from energyflow.utils import remap_pids
-
+    remap_pids = import_energyflow("utils").remap_pids
     present, inverse = np.unique(np.asarray(pid).astype(np.int64), return_inverse=True)
     table = present.astype(np.float64).reshape(1, -1, 1)
     try:

@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.command import HEPBATCH, NAMES, make_source
 
-# Kills in the skim and in the training: at full size, and in short.
-FULL, SHORT = (24, 6), (10, 3)
+SKIM_KILLS, TRAINING_KILLS = 24, 6
 OPTIONS = ("--set", "chunk_size=10", "--set", "training.folds=3", "--set", "training.bootstrap=20",
            "--set", "training.models={trees: {kind: boosted_trees}, network: {kind: network}}")  # fmt: skip
 
@@ -123,28 +122,25 @@ def differences(output: Path, reference: Path) -> int:
 
 
 @pytest.mark.timeout(1800)
-def test_a_killed_run_resumes_to_the_same_numbers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], full_size: bool
-) -> None:
-    skim_kills, training_kills = FULL if full_size else SHORT
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_source(tmp_path / "source", events=1500)
     reference, output = tmp_path / "reference", tmp_path / "out"
     with running("run", "--source", source, "--output", reference, cwd=tmp_path) as process:
         assert process.wait() == 0, (tmp_path / "log.txt").read_text()[-3000:]
     chance, skim, training = random.Random(20120704), Tally(), Tally()  # noqa: S311  (not for security)
     total = 0
-    while skim.kills < skim_kills:
+    while skim.kills < SKIM_KILLS:
         options = ("--source", source, "--output", output)
         with running("skim", "--fresh", *options, cwd=tmp_path) as process:  # a new round begins, and is cut off
             time.sleep(chance.uniform(2.0, 4.0))
-        status = disturb("skim", options, skim_kills - skim.kills, chance, skim, tmp_path)
+        status = disturb("skim", options, SKIM_KILLS - skim.kills, chance, skim, tmp_path)
         assert status == 0, (tmp_path / "log.txt").read_text()[-3000:]
         total += differences(output, reference)
     rounds = 0
-    while training.kills < training_kills:
+    while training.kills < TRAINING_KILLS:
         options = ("--source", source, "--output", output, "--set", f"training.bootstrap={20 + rounds}")
         rounds += 1
-        status = disturb("run", options, training_kills - training.kills, chance, training, tmp_path)
+        status = disturb("run", options, TRAINING_KILLS - training.kills, chance, training, tmp_path)
         assert status == 0, (tmp_path / "log.txt").read_text()[-3000:]
         total += differences(output, reference)
     with running("run", "--source", source, "--output", output, cwd=tmp_path) as process:

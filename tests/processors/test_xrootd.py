@@ -121,9 +121,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for_without_end(server: XRo
                 ranges.get(BLOCK, BLOCK + 10)
             with pytest.raises(OSError, match=r"file\.bin: TimeoutError: .*\(2 attempts at its size\)"):
                 RemoteRanges(f"{getattr(server, door)}/file.bin", hasty)
-        assert time.monotonic() - clock < 60  # 4 attempts of a second each, where the library alone waits for minutes
-    # It answers what was asked meanwhile first, which may take longer than a hasty reader waits.
-    with RemoteRanges(f"{getattr(server, door)}/file.bin", replace(FAST, timeout=10.0)) as ranges:
+        assert time.monotonic() - clock < 20  # 4 attempts of a second each
         check(ranges)
 
 

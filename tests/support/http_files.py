@@ -21,7 +21,6 @@ class Served:
     fault: Callable[[int], str | None]
     stall: float = 5.0  # [s]
     ranges: bool = True  # whether parts of files are served
-    sent: int = 0  # bytes of files
     requests: int = 0
     sent: int = 0  # of the files [bytes]
     faults: Counter[str] = field(default_factory=Counter)
@@ -87,7 +86,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             part = part[: len(part) // 2]
         if body:
-            self.served.sent += len(part)
             self.wfile.write(part)
             with self.served.lock:
                 self.served.sent += len(part)

@@ -58,3 +58,11 @@ def test_other_backends_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="KERAS_BACKEND=torch: networks are trained with tensorflow or jax"):
         backend_name()
+
+
+def test_xrootd_can_be_read_after_networks_were_loaded() -> None:
+    """XRootD's library that is loaded after TensorFlow's ends the process."""
+    pytest.importorskip("XRootD", reason="the extra `xrootd` is not installed")
+    code = "from training.backend import keras_module; keras_module(); import XRootD.client"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from training.energyflow_import import import_energyflow
 from training.jets import FEATURES, JetPool, Jets, preprocess
 from training.networks import initial_weights
 from training.pfn import PFNParameters, train_pfns
@@ -45,7 +46,7 @@ def padded(jets: Jets) -> np.ndarray:
 
 def their_network() -> Any:
     pytest.importorskip("tf_keras", reason="EnergyFlow's networks need tf_keras (extra `dev`)")
-    from energyflow.archs import PFN
+    PFN = import_energyflow("archs").PFN
 
     return PFN(input_dim=4, Phi_sizes=PARAMETERS.phi_units, F_sizes=PARAMETERS.f_units, summary=False)
 

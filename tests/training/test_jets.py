@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.energyflow_import import import_energyflow
 from training.jets import FEATURES, JetPool, Jets, bucket, jet_pool, preprocess, read_jets, remapped_pids, wrapped
 
 PIDS = np.array([22, 211, -211, 321, -321, 130, 2112, -2112, 2212, -2212, 11, -11, 13, -13])
@@ -46,7 +47,8 @@ def test_preprocessing_is_that_of_a_plain_loop() -> None:
 
 
 def test_preprocessing_is_that_of_energyflow(test_data: Path) -> None:
-    from energyflow.utils import center_ptyphims, phi_fix, remap_pids
+    utils = import_energyflow("utils")
+    center_ptyphims, phi_fix, remap_pids = utils.center_ptyphims, utils.phi_fix, utils.remap_pids
 
     with h5py.File(test_data / "mod" / "SIM300_like_0.h5") as file:
         offsets = file["pfcs_index"][:201].astype(np.int64)
