@@ -17,7 +17,7 @@ from training.ditau_losses import above_range, check_masses
 from training.ditau_model import trained_ranges, write_facts
 from training.ditau_network import MONITOR, fit
 from training.ditau_settings import ModelSettings
-from training.ditau_trees import fit_trees
+from training.ditau_trees import FILE, fit_trees
 from training.files import write_atomically, write_json
 from training.keras_network import release_memory
 from training.samples import Sample
@@ -79,8 +79,8 @@ def _fitted(
     settings = task.settings
     if not isinstance(settings, ModelSettings):
         trees, history = fit_trees(settings, train, validation, seed=task.seed)
-        trees.save(target / "model.skops")
-        return trees.predict, history, "val_loss", "model.skops"
+        trees.save(target / FILE)
+        return trees.predict, history, "val_loss", FILE
     network, history = fit(settings, train, validation, seed=task.seed)
     if not np.isfinite(history[MONITOR]).all():
         raise ValueError(f"The training of {task.name} diverged: a lower learning_rate may help.")

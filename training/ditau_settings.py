@@ -116,8 +116,8 @@ class ModelSettings(_Frozen):
 def expanded(models: Mapping[str, Any]) -> dict[str, Any]:
     """The models with each scan replaced by its combinations, named after what differs: `DNN1-dropout=0.2`.
 
-    A list of values makes a scan. For `inputs` and `neurons`, which are lists themselves, that is a list of lists; for
-    `inputs` also one of names of lists.
+    A list of values makes a scan. For `inputs`, `neurons` and `low_mass_cuts`, which are lists themselves, that is a
+    list of lists; for `inputs` also one of names of lists.
     """
     result: dict[str, Any] = {}
     for name, settings in models.items():
@@ -136,7 +136,7 @@ def expanded(models: Mapping[str, Any]) -> dict[str, Any]:
 def _is_scan(key: str, value: Any) -> bool:
     if not isinstance(value, (list, tuple)) or not value:
         return False
-    if key in ("inputs", "neurons"):
+    if key in ("inputs", "neurons", "low_mass_cuts"):
         return any(isinstance(one, (list, tuple)) or one in INPUT_LISTS for one in value)
     return True
 
@@ -147,23 +147,50 @@ def _text(value: Any) -> str:
 
 
 class TreesSettings(_Frozen):
-    """Gradient-boosted regression trees: scikit-learn's HistGradientBoostingRegressor."""
+    """Gradient-boosted regression trees: XGBoost's regressor, whose parameters have their names of XGBoost.
+
+    The defaults are those of DL_for_HTT_mass, but for its patience of 5.
+    """
 
     inputs: Inputs = Field(default="full", description="as those of a network")
     augment: int = Field(default=0, ge=0, description="as that of a network")
-    loss: Literal["gamma", "squared_error", "absolute_error", "poisson"] = Field(
-        default="gamma", description="the objective; gamma: the deviance of a relative error"
+    objective: Literal["squarederror", "absoluteerror", "pseudohubererror", "gamma", "tweedie"] = Field(
+        default="squarederror", description="XGBoost's reg:<name>; gamma: the deviance of a relative error"
     )
-    max_iter: int = Field(default=300, ge=1, description="largest number of trees")
-    learning_rate: float = Field(default=0.1, gt=0)
-    max_leaf_nodes: int | None = Field(default=31, ge=2)
-    max_depth: int | None = Field(default=None, ge=1)
-    min_samples_leaf: int = Field(default=20, ge=1)
-    l2_regularization: float = Field(default=0.0, ge=0)
-    max_features: float = Field(default=1.0, gt=0, le=1, description="share of the inputs each split may choose from")
-    patience: int = Field(default=20, ge=1, description="trees without a better validation loss before the end")
+    low_mass_cuts: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(),
+        description="masses [GeV]; an event below one counts by cut/mass more in the training, for each of them",
+    )
+    eval_metric: Literal["rmse", "rmsle", "mae", "mape", "mphe", "gamma-deviance"] | None = Field(
+        default=None, description="what early stopping looks at; null: that of the objective"
+    )
+    n_estimators: int = Field(default=1000, ge=1, description="largest number of trees")
+    learning_rate: float = Field(default=0.1, gt=0, description="XGBoost's eta")
+    max_depth: int = Field(default=5, ge=0, description="0: no limit")
+    max_leaves: int = Field(default=0, ge=0, description="0: no limit")
+    min_child_weight: float = Field(default=1.0, ge=0, description="least sum of the curvatures in a leaf")
+    gamma: float = Field(default=0.0, ge=0, description="least gain of a split")
+    max_delta_step: float = Field(default=0.0, ge=0, description="largest step of a leaf; 0: no limit")
+    subsample: float = Field(default=1.0, gt=0, le=1, description="share of the events of each tree")
+    colsample_bytree: float = Field(default=1.0, gt=0, le=1, description="share of the inputs of each tree")
+    colsample_bylevel: float = Field(default=1.0, gt=0, le=1, description="the same of each level")
+    colsample_bynode: float = Field(default=1.0, gt=0, le=1, description="the same of each split")
+    reg_alpha: float = Field(default=0.0, ge=0, description="strength of the L1 penalty on the leaves")
+    reg_lambda: float = Field(default=1.0, ge=0, description="strength of the L2 penalty on the leaves")
+    grow_policy: Literal["depthwise", "lossguide"] = Field(default="depthwise")
+    max_bin: int = Field(default=256, ge=2, description="bins of each input")
+    tree_method: Literal["hist", "approx"] = Field(default="hist")
+    huber_slope: float = Field(default=50.0, gt=0, description="of pseudohubererror [GeV]")
+    tweedie_variance_power: float = Field(default=1.5, gt=1, lt=2, description="of tweedie")
+    patience: int = Field(default=20, ge=1, description="trees without a better metric on validation before the end")
     min_mass: float = Field(default=50.0, gt=0, description="low end of the generated masses [GeV]")
     max_mass: float = Field(default=1000.0, description="high end of the generated masses [GeV]")
+
+    @model_validator(mode="after")
+    def _check(self) -> TreesSettings:
+        if not self.min_mass < self.max_mass:
+            raise ValueError(f"min_mass: {self.min_mass:g} must be below max_mass, {self.max_mass:g}")
+        return self
 
     def input_names(self) -> tuple[str, ...]:
         """The inputs in their order."""
@@ -182,7 +209,7 @@ class Settings(_Frozen):
         description="networks by name; a list of values of a key makes a scan, a network for each combination",
     )
     trees: Mapping[str, TreesSettings] = Field(
-        default_factory=dict, description="boosted trees by name, for comparison; none if empty"
+        default_factory=dict, description="XGBoost's trees by name, for comparison; none if empty; lists make scans"
     )
     split: tuple[float, float, float] = Field(
         default=(0.7, 0.2, 0.1), description="shares of the events for training, validation and test"
@@ -197,9 +224,10 @@ class Settings(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _scans(cls, content: Any) -> Any:
-        if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
+        if not isinstance(content, dict):
             return content
-        return {**content, "models": expanded(content["models"])}
+        kinds = [kind for kind in ("models", "trees") if isinstance(content.get(kind), dict)]
+        return {**content, **{kind: expanded(content[kind]) for kind in kinds}}
 
     @model_validator(mode="after")
     def _check(self) -> Settings:

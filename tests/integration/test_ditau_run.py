@@ -19,7 +19,7 @@ def test_a_whole_run_and_its_model(tmp_path: Path) -> None:
     arguments = (
         "run", "ditau_mass", "--output", out, "--workers", "2", "--set", "simulation.events=1500",
         "--set", "simulation.mass_step=95", "--set", f"training.models={{small: {NETWORK}}}",
-        "--set", "training.trees={boosted: {max_iter: 20, max_leaf_nodes: 6}}", "--set", "results.bootstrap=20",
+        "--set", "training.trees={boosted: {n_estimators: 20, max_depth: 3}}", "--set", "results.bootstrap=20",
         "--set", "results.formats=[png]", "--set", "training.importance_repeats=1",
     )  # fmt: skip
     done = hepbatch(*arguments, cwd=tmp_path)

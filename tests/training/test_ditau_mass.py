@@ -123,7 +123,7 @@ def test_a_training_learns_and_leaves_its_files(tmp_path: Path) -> None:
 
 def test_trees_learn_and_load_from_a_file_without_code(tmp_path: Path) -> None:
     sample = skim(tmp_path / "skim")
-    content = {"models": {"m": SMALL}, "trees": {"boosted": {"max_iter": 80, "max_leaf_nodes": 8}}}
+    content = {"models": {"m": SMALL}, "trees": {"boosted": {"n_estimators": 80, "max_depth": 3}}}
     task = ditau_mass.tasks(Settings.model_validate(content), seed=5)[1]
     result = ditau_mass.run(task, [sample], str(tmp_path / "models"))
     assert (task.name, result["method"], result["task"]) == ("boosted_inclusive", "trees", "ditau_mass")
@@ -136,6 +136,12 @@ def test_trees_learn_and_load_from_a_file_without_code(tmp_path: Path) -> None:
     stored = pq.read_table(tmp_path / "models" / "boosted_inclusive" / "predictions.parquet")
     np.testing.assert_allclose(model.predict(test.columns), stored["ml_mass"].to_numpy(), rtol=1e-6)
     assert result["importance"]["PuppimTtt_reco"]["value"] > 0.1
+    path = tmp_path / "models" / "boosted_inclusive" / "model.ubj"
+    whole = path.read_bytes()
+    for damaged in (b"", b"PK" + bytes(50), whole[: len(whole) // 2], b"{}"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"model\.ubj is no readable XGBoost model"):
+            load_mass_model(path.parent)
 
 
 def test_events_beyond_the_training_are_counted_input_by_input(tmp_path: Path) -> None:

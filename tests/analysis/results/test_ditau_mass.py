@@ -15,7 +15,7 @@ from processors.ditau_mass import CHANNELS
 NETWORK = {"neurons": 24, "layers": 2, "epochs": 25, "batch_size": 64, "learning_rate": 3e-3, "standardise": True}
 TRAINING = {
     "channels": ["inclusive", "lt"], "models": {"small": NETWORK},
-    "trees": {"boosted": {"max_iter": 15, "max_leaf_nodes": 8}}, "importance_repeats": 2, "split": [0.4, 0.1, 0.5],
+    "trees": {"boosted": {"n_estimators": 15, "max_depth": 3}}, "importance_repeats": 2, "split": [0.4, 0.1, 0.5],
 }  # fmt: skip
 SETTINGS = Settings(formats=("png",), bootstrap=20)
 
