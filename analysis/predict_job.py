@@ -168,7 +168,7 @@ def _flat(job: PredictJob, model: Any, chunk: Any) -> Events:
         return np.asarray(chunk[found]) if isinstance(found, str) else np.full(number, found)
 
     channel = values("channel") if "channel" in names else np.full(number, -1)
-    inputs = model.prepared({name: values(name) for name in model.inputs})
+    inputs = model.prepared({name: values(name) for name in model.columns})
     return Events({name: values(name) for name in IDENTITY}, channel, np.ones(number, np.bool_), inputs, {})
 
 

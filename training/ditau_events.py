@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.ditau_settings import FULL
+from training.ditau_columns import input_matrix
+from training.ditau_lists import FULL, columns_of
 from training.samples import Sample
 from training.splits import event_hash
 
@@ -75,7 +76,7 @@ def read_ditau(
 
     chosen = sorted((sample for sample in samples if sample.role != "data"), key=lambda sample: sample.name)
     names = [sample.name for sample in chosen]
-    wanted = list(dict.fromkeys([*_ORDER, "channel", "gen_mass", *inputs, *FULL]))
+    wanted = list(dict.fromkeys([*_ORDER, "channel", "gen_mass", *columns_of(inputs), *FULL]))
     schemas = {file: set(pq.read_schema(file).names) for sample in chosen for file in sample.files}
     published = [f"{PUBLISHED}{name}" for name in FULL]
     wanted += [name for name in published if schemas and all(name in schema for schema in schemas.values())]
@@ -103,7 +104,7 @@ def read_ditau(
     number_of = event_hash(names, merged["sample"], block, merged["event"], seed, "ditau split")
     place = number_of.astype(np.float64) / 2.0**64
     part = np.searchsorted(np.cumsum(shares)[:-1], place, side="right").astype(np.int8)
-    matrix = np.stack([merged[name].astype(np.float32) for name in inputs], axis=1)
+    matrix = input_matrix(merged, inputs)
     mass, channel = merged.pop("gen_mass").astype(np.float64), merged.pop("channel").astype(np.int8)
     del merged["sample"]
     return DitauEvents(matrix, mass, channel, part, int(np.sum(keep & ~known)), merged)
@@ -113,8 +114,8 @@ def as_published(columns: Mapping[str, NDArray[Any]], inputs: Sequence[str]) -> 
     """(N, inputs) in the convention of the program that trained the published models; None where the skim lacks it."""
     if not any(name.startswith(PUBLISHED) for name in columns):
         return None
-    chosen = [columns.get(f"{PUBLISHED}{name}", columns[name]) for name in inputs]
-    return np.stack([values.astype(np.float32) for values in chosen], axis=1)
+    chosen = {name: columns.get(f"{PUBLISHED}{name}", columns[name]) for name in columns_of(inputs)}
+    return input_matrix(chosen, inputs)
 
 
 def flattening_weights(mass: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.backend import keras_module
+from training.ditau_settings import OWN_LOSSES
 
 #: Weight of the term that makes `mape_sym003` nearly symmetric in over- and underestimation.
 _SYMMETRY = 0.03
 #: Factors above and below the range, by the loss' name.
 _FACTORS = {"mapesqrt_b": (0.0, 0.1), "mape_b": (0.0, 0.1), "mae_b": (0.0, 0.1), "mapesqrt_b01": (0.1, 0.1)}
 _POWERS = {"mapesqrt_b": 0.5, "mapesqrt_b01": 0.5, "mape_b": 1.0, "mae_b": 0.0}
-OWN = (*_FACTORS, "mape_sym003")
 
 
 def make_loss(name: str, min_mass: float, max_mass: float) -> Callable[[Any, Any], Any]:
@@ -38,7 +38,7 @@ def make_loss(name: str, min_mass: float, max_mass: float) -> Callable[[Any, Any
     try:
         found: Callable[[Any, Any], Any] = keras_module().losses.get(name)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"loss = {name!r} is neither one of {', '.join(OWN)} nor a loss of Keras.") from error
+        raise ValueError(f"loss = {name!r} is neither one of {', '.join(OWN_LOSSES)} nor a loss of Keras.") from error
     return found
 
 

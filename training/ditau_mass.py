@@ -88,7 +88,7 @@ def run(task: TrainingTask, samples: Sequence[Sample], directory: str) -> dict[s
 
 
 def predictor_inputs(directory: str) -> tuple[str, ...]:
-    """The inputs of the model of a directory, without loading it; raises as `load_predictor`."""
+    """The columns that the model of a directory needs, without loading it; raises as `load_predictor`."""
     from training.ditau_model import inputs_of
 
     return inputs_of(directory)

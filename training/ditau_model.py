@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from training.backend import keras_module
 from training.dense_outputs import first_output
+from training.ditau_columns import input_matrix
+from training.ditau_lists import columns_of
 from training.ditau_trees import load_trees
 from training.files import write_json
 from training.model_files import package_versions
@@ -44,8 +46,15 @@ class MassModel:
     ranges: Ranges | None
     network: Any = None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the inputs are worked out from: themselves, but pT, eta and phi in place of px, py and pz."""
+        return columns_of(self.inputs)
+
     def predict(self, events: Any) -> NDArray[np.float64]:
         """(N,) mass [GeV] of events with a column for each input: a mapping of arrays, or an awkward array of records.
+
+        In place of px, py and pz there may be pT, eta and phi.
 
         Raises:
             ValueError: if an input is missing, or not a finite number in some event.
@@ -73,11 +82,12 @@ class MassModel:
 
     def _matrix(self, events: Any) -> NDArray[np.float32]:
         present = events.fields if hasattr(events, "fields") else events
-        missing = [name for name in self.inputs if name not in present]
+        absent = [name for name in self.inputs if name not in present]
+        missing = [name for name in columns_of(absent) if name not in present]
         if missing:
             raise ValueError(f"The model {self.name} needs the input(s) {', '.join(missing)}.")
         try:
-            matrix = np.stack([np.asarray(events[name]).astype(np.float32) for name in self.inputs], axis=1)
+            matrix = input_matrix(events, self.inputs)
         except (ValueError, TypeError) as error:
             raise ValueError(f"The inputs of the model {self.name} must be one number per event: {error}.") from error
         bad = ~np.isfinite(matrix).all(axis=0)
@@ -121,9 +131,9 @@ def load_mass_model(directory: str | Path) -> MassModel:
 
 
 def inputs_of(directory: str | Path) -> tuple[str, ...]:
-    """The inputs of a model in their order, without loading it; raises as `load_mass_model`."""
+    """The columns that a model needs (`MassModel.columns`), without loading it; raises as `load_mass_model`."""
     directory = Path(directory)
-    return read_inputs(directory / INPUTS_FILE) if _is_published(directory) else _facts(directory)[2]
+    return columns_of(read_inputs(directory / INPUTS_FILE) if _is_published(directory) else _facts(directory)[2])
 
 
 def load_network(path: Path) -> Any:

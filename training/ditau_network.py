@@ -33,7 +33,7 @@ def build_network(settings: ModelSettings, scale: Scale | None = None) -> Any:
         parts.append(keras.layers.Normalization(mean=scale[0], variance=scale[1] ** 2, name="scaler"))
     for number, units in enumerate(settings.units()):
         bound = None if settings.max_norm is None else keras.constraints.MaxNorm(settings.max_norm, axis=0)
-        penalty = keras.regularizers.L2(settings.l2) if settings.l2 else None
+        penalty = keras.regularizers.L1L2(settings.l1, settings.l2) if settings.l1 or settings.l2 else None
         # The published trainings left the first layer's initialiser at Keras' default.
         initial = settings.initialiser if number else "glorot_uniform"
         parts.append(

@@ -5,37 +5,29 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-#: As the published models have them, in their order.
-FULL: tuple[str, ...] = (
-    *(f"{thing}_{name}_reco" for thing in ("tau1", "tau2", "jet1", "jet2", "remaining_jets") for name in
-      ("pt", "eta", "phi")),
-    "remaining_jets_N_reco", "PuppiMET_pt_reco", "PuppiMET_phi_reco", "MET_covXX_reco", "MET_covXY_reco",
-    "MET_covYY_reco", "PuppimT1_reco", "PuppimT2_reco", "PuppimTtt_reco", "PuppimTtot_reco", "PU_npvsGood_reco",
-    "N_neutrinos_reco",
+from training.ditau_lists import FILES, FULL, INPUT_LISTS, check_turnable, is_file, read_list
+
+__all__ = ["FULL", "INPUT_LISTS", "KERAS_LOSSES", "OWN_LOSSES", "ModelSettings", "Settings", "TreesSettings"]
+
+#: Losses of Keras that suit a mass, by all their names.
+KERAS_LOSSES = (
+    "mean_squared_error", "mse", "mean_absolute_error", "mae", "mean_absolute_percentage_error", "mape",
+    "mean_squared_logarithmic_error", "msle", "cosine_similarity", "huber", "log_cosh", "poisson",
 )  # fmt: skip
-
-
-def _without(*starts: str) -> tuple[str, ...]:
-    return tuple(name for name in FULL if not name.startswith(starts))
-
-
-#: Lists of inputs by name.
-INPUT_LISTS: dict[str, tuple[str, ...]] = {
-    "full": FULL,
-    "no_met_covariance": _without("MET_cov"),
-    "no_second_jet": _without("jet2"),
-    "no_remaining_jets": _without("remaining_jets"),
-    "no_transverse_masses": _without("PuppimT"),
-    "no_pileup": _without("PU_"),
-    "no_neutrino_number": _without("N_neutrinos"),
-}
+#: Losses of `training.ditau_losses`.
+OWN_LOSSES = ("mapesqrt_b", "mape_b", "mae_b", "mapesqrt_b01", "mape_sym003")
+#: Most neurons of the last layers of a bottleneck, as in the source.
+BOTTLENECK = (1000, 500, 100)
 Group = Literal["inclusive", "tt", "mt", "et", "em", "mm", "ee", "lt", "ll"]
-
-
+Initialiser = Literal[
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "random_uniform",
+    "random_normal",
+]  # fmt: skip
 Column = Annotated[str, Field(min_length=1)]
 
 
@@ -45,13 +37,26 @@ def names_of(inputs: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _known(inputs: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    if isinstance(inputs, str) and inputs not in INPUT_LISTS:
-        raise ValueError(f"inputs: {inputs!r} is none of {', '.join(INPUT_LISTS)}; or give a list of columns")
+    if isinstance(inputs, str):
+        if inputs in INPUT_LISTS:
+            return inputs
+        if not is_file(inputs):
+            raise ValueError(
+                f"it is none of {', '.join(INPUT_LISTS)}, no list of columns and no file of them ({', '.join(FILES)})"
+            )
+        # What counts is what the file says now: settings are what a finished training is known by.
+        inputs = read_list(Path(inputs))
     if not inputs:
-        raise ValueError("inputs: the list is empty")
-    if len(set(inputs)) < len(inputs) and not isinstance(inputs, str):
-        raise ValueError("inputs: a column is there twice")
+        raise ValueError("the list is empty")
+    if len(set(inputs)) < len(inputs):
+        raise ValueError("a column is there twice")
     return inputs
+
+
+def _loss(name: str) -> str:
+    if name not in (*OWN_LOSSES, *KERAS_LOSSES):
+        raise ValueError(f"known are {', '.join((*OWN_LOSSES, *KERAS_LOSSES))}")
+    return name
 
 
 Inputs = Annotated[str | tuple[Column, ...], AfterValidator(_known)]
@@ -61,35 +66,60 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelSettings(_Frozen):
-    """A network and its training; the defaults are those of DNN1 (DL_for_HTT_mass)."""
+class _Model(_Frozen):
+    """What every model has."""
 
-    inputs: Inputs = Field(default="full", description=f"columns of the skim, or one of {', '.join(INPUT_LISTS)}")
-    standardise: bool = Field(
-        default=False, description="a first layer that gives every input mean 0 and deviation 1; the source had none"
+    inputs: Inputs = Field(
+        default="full", description=f"columns of the skim, a file with their list, or one of {', '.join(INPUT_LISTS)}"
     )
     augment: int = Field(
         default=0, ge=0, description="copies of every training event, turned about the beam and reflected at random"
     )
+    min_mass: float = Field(default=50.0, gt=0, description="low end of the generated masses [GeV]")
+    max_mass: float = Field(default=1000.0, description="high end of the generated masses [GeV]")
+
+    @model_validator(mode="after")
+    def _check_model(self) -> Self:
+        if not self.min_mass < self.max_mass:
+            raise ValueError(f"min_mass: {self.min_mass:g} must be below max_mass, {self.max_mass:g}")
+        if self.augment:
+            check_turnable(self.input_names())
+        return self
+
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs in their order."""
+        return names_of(self.inputs)
+
+
+class ModelSettings(_Model):
+    """A network and its training; the defaults are those of DNN1 (DL_for_HTT_mass)."""
+
+    standardise: bool = Field(
+        default=False, description="a first layer that gives every input mean 0 and deviation 1; the source had none"
+    )
     layers: int = Field(default=3, ge=1, description="hidden layers")
     neurons: int | tuple[int, ...] = Field(
-        default=1000, description="neurons of every hidden layer, or of each (a bottleneck: [1000, 500, 100])"
+        default=1000, description="neurons of every hidden layer, or of each: [1000, 500, 100]"
+    )
+    bottleneck: bool = Field(
+        default=False, description="whether the last layers have at most 1000, 500 and 100 neurons"
     )
     activation: Literal["softplus", "relu", "elu", "selu", "tanh", "sigmoid"] = Field(default="softplus")
-    initialiser: Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"] = Field(
+    initialiser: Initialiser = Field(
         default="glorot_uniform", description="of the kernels but for the first, which has Keras' default"
     )
-    optimiser: Literal["adam", "sgd", "rmsprop", "adamax", "nadam"] = Field(default="adam")
+    optimiser: Literal["adam", "adamax", "nadam", "adadelta", "adagrad", "sgd", "rmsprop"] = Field(default="adam")
     learning_rate: float = Field(default=1e-3, gt=0)
     max_norm: float | None = Field(default=3.0, description="largest norm of a neuron's kernel, axis 0; null: none")
-    l2: float = Field(default=0.0, ge=0, description="strength of the L2 penalty on the kernels")
+    l1: float = Field(default=0.0, ge=0, description="regulariser: strength of the L1 penalty on the kernels")
+    l2: float = Field(default=0.0, ge=0, description="regulariser: strength of the L2 penalty on the kernels")
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    loss: str = Field(default="mapesqrt_b", description="of training.ditau_losses, or of Keras")
+    loss: Annotated[str, AfterValidator(_loss)] = Field(
+        default="mapesqrt_b", description="of training.ditau_losses, or of Keras"
+    )
     batch_size: int = Field(default=2048, ge=1)
     epochs: int = Field(default=500, ge=1, description="largest number of epochs")
     patience: int = Field(default=20, ge=1, description="epochs without a better validation MAE before the end")
-    min_mass: float = Field(default=50.0, gt=0, description="low end of the generated masses [GeV]")
-    max_mass: float = Field(default=1000.0, description="high end of the generated masses [GeV]")
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
         default="float32", description="of the hidden layers' products; the mixed ones help on GPUs with tensor cores"
     )
@@ -100,24 +130,22 @@ class ModelSettings(_Frozen):
             raise ValueError(f"neurons: {len(self.neurons)} numbers for {self.layers} layers")
         if any(number < 1 for number in self.units()):
             raise ValueError("neurons: every layer needs at least one")
-        if not self.min_mass < self.max_mass:
-            raise ValueError(f"min_mass: {self.min_mass:g} must be below max_mass, {self.max_mass:g}")
         return self
-
-    def input_names(self) -> tuple[str, ...]:
-        """The inputs in their order."""
-        return names_of(self.inputs)
 
     def units(self) -> tuple[int, ...]:
         """Neurons of each hidden layer."""
-        return (self.neurons,) * self.layers if isinstance(self.neurons, int) else self.neurons
+        numbers = [self.neurons] * self.layers if isinstance(self.neurons, int) else list(self.neurons)
+        if self.bottleneck:
+            reach = min(len(numbers), len(BOTTLENECK))
+            numbers[-reach:] = map(min, numbers[-reach:], BOTTLENECK[-reach:])
+        return tuple(numbers)
 
 
 def expanded(models: Mapping[str, Any]) -> dict[str, Any]:
     """The models with each scan replaced by its combinations, named after what differs: `DNN1-dropout=0.2`.
 
     A list of values makes a scan. For `inputs`, `neurons` and `low_mass_cuts`, which are lists themselves, that is a
-    list of lists; for `inputs` also one of names of lists.
+    list of lists; for `inputs` also one of names of lists, or of files.
     """
     result: dict[str, Any] = {}
     for name, settings in models.items():
@@ -137,23 +165,23 @@ def _is_scan(key: str, value: Any) -> bool:
     if not isinstance(value, (list, tuple)) or not value:
         return False
     if key in ("inputs", "neurons", "low_mass_cuts"):
-        return any(isinstance(one, (list, tuple)) or one in INPUT_LISTS for one in value)
+        return any(isinstance(one, (list, tuple)) or one in INPUT_LISTS or is_file(one) for one in value)
     return True
 
 
 def _text(value: Any) -> str:
     """A value as part of a name of a directory."""
+    if is_file(value):
+        return Path(value).stem
     return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-class TreesSettings(_Frozen):
+class TreesSettings(_Model):
     """Gradient-boosted regression trees: XGBoost's regressor, whose parameters have their names of XGBoost.
 
     The defaults are those of DL_for_HTT_mass, but for its patience of 5.
     """
 
-    inputs: Inputs = Field(default="full", description="as those of a network")
-    augment: int = Field(default=0, ge=0, description="as that of a network")
     objective: Literal["squarederror", "absoluteerror", "pseudohubererror", "gamma", "tweedie"] = Field(
         default="squarederror", description="XGBoost's reg:<name>; gamma: the deviance of a relative error"
     )
@@ -183,18 +211,6 @@ class TreesSettings(_Frozen):
     huber_slope: float = Field(default=50.0, gt=0, description="of pseudohubererror [GeV]")
     tweedie_variance_power: float = Field(default=1.5, gt=1, lt=2, description="of tweedie")
     patience: int = Field(default=20, ge=1, description="trees without a better metric on validation before the end")
-    min_mass: float = Field(default=50.0, gt=0, description="low end of the generated masses [GeV]")
-    max_mass: float = Field(default=1000.0, description="high end of the generated masses [GeV]")
-
-    @model_validator(mode="after")
-    def _check(self) -> TreesSettings:
-        if not self.min_mass < self.max_mass:
-            raise ValueError(f"min_mass: {self.min_mass:g} must be below max_mass, {self.max_mass:g}")
-        return self
-
-    def input_names(self) -> tuple[str, ...]:
-        """The inputs in their order."""
-        return names_of(self.inputs)
 
 
 class Settings(_Frozen):

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.ditau_events import DitauEvents
-
-_COVARIANCE = ("MET_covXX_reco", "MET_covXY_reco", "MET_covYY_reco")
+from training.ditau_lists import COVARIANCE, check_turnable, component
 
 
 def augmented(events: DitauEvents, names: Sequence[str], copies: int, *, seed: int) -> DitauEvents:
@@ -27,8 +26,9 @@ def turned(inputs: NDArray[np.float32], names: Sequence[str], rng: np.random.Gen
     Azimuths stay in (-pi, pi]; those of absent objects (pT 0) stay 0. The mass does not change.
 
     Raises:
-        ValueError: if a part of the covariance is among the inputs and the others are not.
+        ValueError: if a part of the covariance, or px or py, is among the inputs and the others are not.
     """
+    check_turnable(names)
     out, number = inputs.copy(), len(inputs)
     angle = rng.uniform(-np.pi, np.pi, number)
     y, z = (rng.choice((-1.0, 1.0), number) for _ in range(2))
@@ -40,12 +40,17 @@ def turned(inputs: NDArray[np.float32], names: Sequence[str], rng: np.random.Gen
             out[:, k] = np.where(there, np.pi - np.mod(np.pi - phi, 2 * np.pi), 0.0)
         elif "_eta" in name:
             out[:, k] = z * inputs[:, k]
-    found = [name for name in _COVARIANCE if name in place]
-    if found and len(found) < len(_COVARIANCE):
-        raise ValueError(f"augment: {found[0]} cannot be turned without {', '.join(_COVARIANCE)} among the inputs.")
-    if found:
-        xx, xy, yy = (inputs[:, place[name]].astype(np.float64) for name in _COVARIANCE)
-        for name, values in zip(_COVARIANCE, _turned_covariance(xx, y * xy, yy, angle), strict=True):
+        elif (split := component(name)) is not None:
+            if split[1] == "pz":
+                out[:, k] = z * inputs[:, k]
+            elif split[1] == "px":
+                other = place[f"{split[0]}_py_reco"]
+                px, py = inputs[:, k].astype(np.float64), y * inputs[:, other].astype(np.float64)
+                out[:, k] = np.cos(angle) * px - np.sin(angle) * py
+                out[:, other] = np.sin(angle) * px + np.cos(angle) * py
+    if COVARIANCE[0] in place:
+        xx, xy, yy = (inputs[:, place[name]].astype(np.float64) for name in COVARIANCE)
+        for name, values in zip(COVARIANCE, _turned_covariance(xx, y * xy, yy, angle), strict=True):
             out[:, place[name]] = values
     return out
 

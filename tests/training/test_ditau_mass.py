@@ -28,7 +28,7 @@ SMALL = {"neurons": 24, "layers": 2, "epochs": 60, "batch_size": 64, "learning_r
 def test_the_names_are_those_of_the_skim() -> None:
     assert FULL == INPUTS
     assert CHANNELS == SKIM_CHANNELS
-    assert [len(names) for names in INPUT_LISTS.values()] == [27, 24, 24, 23, 23, 26, 26]
+    assert [len(names) for names in INPUT_LISTS.values()] == [27, 24, 24, 23, 23, 26, 26] * 2
 
 
 def test_parts_are_fixed_by_the_event_and_the_seed(tmp_path: Path) -> None:
@@ -226,16 +226,27 @@ def test_what_cannot_be_trained_is_said_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"inputs": "ful"}, "inputs: 'ful' is none of full"),
+        ({"inputs": "ful"}, "it is none of full, no_met_covariance"),
         ({"inputs": []}, "the list is empty"),
         ({"neurons": [1000, 500]}, "2 numbers for 3 layers"),
         ({"min_mass": 1000}, "min_mass: 1000 must be below"),
         ({"activation": "softmax"}, "activation"),
+        ({"loss": "mapsqrt_b"}, "known are mapesqrt_b, .*mse"),
+        ({"bottleneck": 2}, "bottleneck"),
+        ({"l1": -1}, "l1"),
     ],
 )
 def test_wrong_settings_are_one_sentence(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         ModelSettings.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "layers", "units"),
+    [(1000, 3, (1000, 500, 100)), (1000, 5, (1000, 1000, 1000, 500, 100)), (300, 3, (300, 300, 100)), (64, 1, (64,))],
+)
+def test_a_bottleneck_narrows_the_last_layers(neurons: int, layers: int, units: tuple[int, ...]) -> None:
+    assert ModelSettings(neurons=neurons, layers=layers, bottleneck=True).units() == units
 
 
 def test_a_bottleneck_and_a_list_of_inputs() -> None:

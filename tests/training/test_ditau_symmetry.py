@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from training.ditau_columns import input_matrix
 from training.ditau_events import DitauEvents
-from training.ditau_settings import FULL
+from training.ditau_lists import FULL, INPUT_LISTS
 from training.ditau_symmetry import augmented, turned
 
 
@@ -62,6 +63,18 @@ def test_copies_keep_their_mass_and_depend_on_the_seed() -> None:
     np.testing.assert_array_equal(many.inputs, augmented(one, FULL, 3, seed=1).inputs)
     assert not np.array_equal(many.inputs[20:], augmented(one, FULL, 3, seed=2).inputs[20:])
     assert len(augmented(one, FULL, 0, seed=1)) == 20
+
+
+def test_components_turn_as_their_momenta() -> None:
+    """The same angles and reflections, before or after the step to components."""
+    before = events()
+    spherical = turned(before, FULL, np.random.default_rng(4))
+    names = INPUT_LISTS["cartesian"]
+    components = [input_matrix(dict(zip(FULL, matrix.T, strict=True)), names) for matrix in (before, spherical)]
+    after = turned(components[0], names, np.random.default_rng(4))
+    # pz of objects far forward is large: its rounding, too.
+    np.testing.assert_allclose(after, components[1], rtol=2e-4, atol=2e-3)
+    assert not np.allclose(after, components[0])
 
 
 def test_half_a_covariance_cannot_be_turned() -> None:
