@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -32,9 +32,13 @@ def main() -> None:
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every verb of a run has."""
+    output = click.option("--output", type=click.Path(path_type=Path), help="Run directory [results/ANALYSIS].")
+    return click.argument("analysis")(output(cluster_options(command)))
+
+
+def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every verb that uses a cluster."""
     options = [
-        click.argument("analysis"),
-        click.option("--output", type=click.Path(path_type=Path), help="Run directory [results/ANALYSIS]."),
         click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the configuration."
         ),
@@ -207,6 +211,46 @@ def plan(like: Path | None, **options: Any) -> bool:
 
     request = _request(**_aside(options, "plan", "results"))
     return request is None or plan_only(request, like)
+
+
+@main.command()
+@click.argument("analysis")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--model", type=click.Path(path_type=Path), required=True, help="Directory of a trained model.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Directory of the predictions.")
+@click.option(
+    "--format", "kind", type=click.Choice(["root", "parquet"]), default="root", show_default=True,
+    help="root: friend trees, an entry for each; parquet: selected events only.",
+)  # fmt: skip
+@click.option("--ntuple", type=click.Path(path_type=Path), metavar="FILE", help="YAML with the names in flat ntuples.")
+@cluster_options
+@ending
+def predict(
+    files: tuple[str, ...], model: Path, kind: Literal["root", "parquet"], ntuple: Path | None, **options: Any
+) -> bool:
+    """Apply a trained regression to FILES: one file of predictions for each."""
+    from analysis.predicting import Wanted
+    from analysis.predicting import predict as apply
+
+    request = _request(**options)
+    if request is None:
+        return True
+    complete = apply(request, Wanted(model, files, kind, ntuple))
+    click.echo(f"predictions: {request.directory}")
+    return complete
+
+
+@main.command("export")
+@click.argument("analysis")
+@click.option("--model", type=click.Path(path_type=Path), required=True, help="Directory of a trained network.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The ONNX file to write.")
+@ending
+def export_model(analysis: str, model: Path, output: Path) -> bool:
+    """Write a trained network as ONNX, and check that it gives the same."""
+    from analysis.exporting import export
+
+    click.echo(f"{output}: the largest relative difference is {export(analysis, model, output):.2g}")
+    return True
 
 
 @main.group()

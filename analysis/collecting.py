@@ -47,7 +47,10 @@ class Collected:
 
 
 def write_outcome(directory: Path, collected: Collected, samples: dict[str, Sample]) -> None:
-    """Writes cutflow.json, histograms.json (UHI) and histograms.root, samples in the order of the catalogue."""
+    """Writes cutflow.json, histograms.json (UHI) and histograms.root, samples in the order of the catalogue.
+
+    What a processor notes of the files (sentence: entries) goes into notes.json, for processors that note anything.
+    """
     totals = {name: collected.totals[name] for name in samples if name in collected.totals}
     cutflow = {
         name: {
@@ -57,6 +60,8 @@ def write_outcome(directory: Path, collected: Collected, samples: dict[str, Samp
         for name, total in totals.items()
     }
     write_json(directory / "cutflow.json", cutflow)
+    if any("notes" in total for total in totals.values()):
+        write_json(directory / "notes.json", {name: total.get("notes", {}) for name, total in totals.items()})
     histograms = {name: total["histograms"] for name, total in totals.items()}
     write_text(directory / "histograms.json", _encoded(histograms))
     _write_root(directory / "histograms.root", histograms)

@@ -18,7 +18,7 @@ from analysis.files import read_json, write_json
 from analysis.provenance import command_line, git_state, versions
 
 # A stage makes the later ones out of date: their entries and failures go when it begins again.
-STAGES = ("fetch", "simulate", "plan", "skim", "train", "report")
+STAGES = ("fetch", "simulate", "plan", "skim", "train", "report", "predict", "write")
 
 
 class Manifest:

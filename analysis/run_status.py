@@ -21,7 +21,7 @@ from analysis.summary import show_summary
 # How many data sets, and how many failures, the end of a run lists; the verb `status` lists all.
 MOST_AT_THE_END = 20
 # Their items, failures among them, are in the ledger; what failed in other stages is in the manifest.
-IN_LEDGER = ("skim", "train")
+IN_LEDGER = ("skim", "train", "predict", "write")
 
 Counts = dict[tuple[str, str], Counter[str]]
 

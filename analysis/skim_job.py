@@ -98,7 +98,7 @@ def process_item(job: SkimJob, item: WorkItem, attempt: int) -> Processed:
     address, reader = opened_as(item.address(attempt), job.xrootd_prefix), reader_of(job.format)
     start, stop = _whole_events(job, reader, address, tree, item.start, item.stop)
     events = reader.read(address, tree, branches, start, stop, metadata, item.uuid)
-    content = _checked(item, len(events), processor.process(events))
+    content = _checked(item, len(events), processor.process(events.events))
     check_finite(content)
     return Processed(content, _skim(job, item, content.pop("skims"), mark), events.bytes_read, events.retries)
 

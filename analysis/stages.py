@@ -29,7 +29,7 @@ from cluster.settings import ClusterSettings
 # What the stages write into a run directory, and --fresh removes; nothing else there is ours.
 OURS = (
     "simulated", "ledger", "skim", "models", "plots", "manifest.json", "cutflow.json", "histograms.json",
-    "histograms.root", "results.json", "report.html",
+    "histograms.root", "notes.json", "results.json", "report.html",
 )  # fmt: skip
 
 

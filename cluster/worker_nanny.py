@@ -5,6 +5,9 @@ from __future__ import annotations
 from distributed import Nanny
 from distributed.core import Status
 
+#: For a worker process that was killed to be gone [s].
+PATIENCE = 60.0
+
 
 class WorkerNanny(Nanny):
     """A Dask nanny that does not wait for a worker which is still starting when the cluster ends.
@@ -20,4 +23,10 @@ class WorkerNanny(Nanny):
         if self.status == Status.closing and worker is not None and process is not None:
             await process.kill()
             await worker.stopped.wait()
-        await super().kill(timeout=timeout, reason=reason)
+        try:
+            await super().kill(timeout=timeout, reason=reason)
+        except TimeoutError:
+            if worker is None or worker.process is None:
+                raise
+            # The process has been sent SIGKILL: a machine under load may take longer for that than Dask waits.
+            await worker.process.join(PATIENCE)

@@ -46,6 +46,11 @@ class Chunk:
     def __len__(self) -> int:
         return int(self.metadata["entrystop"]) - int(self.metadata["entrystart"])
 
+    @property
+    def events(self) -> Any:
+        """What a processor gets: the chunk itself, but for formats that have a schema."""
+        return self
+
 
 @dataclass(frozen=True)
 class Request:

@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol
 
 from processors.chunks import Chunk, FileFacts
 
-Format = Literal["root", "parquet", "mod_hdf5"]
+Format = Literal["root", "parquet", "mod_hdf5", "nanoaod"]
 
 
 class Reader(Protocol):
@@ -35,7 +35,7 @@ class Reader(Protocol):
 
 
 def reader_of(format: str) -> Reader:
-    """The reader of a format: "root", "parquet" or "mod_hdf5"; the library it needs is loaded here."""
+    """The reader of a format: "root", "parquet", "mod_hdf5" or "nanoaod"; the library it needs is loaded here."""
     if format == "root":
         from processors.readers import RootReader
 
@@ -48,4 +48,8 @@ def reader_of(format: str) -> Reader:
         from processors.mod_reader import ModReader
 
         return ModReader()
-    raise ValueError(f"unknown file format {format!r}: it is one of root, parquet, mod_hdf5")
+    if format == "nanoaod":
+        from processors.nano_reader import NanoReader
+
+        return NanoReader()
+    raise ValueError(f"unknown file format {format!r}: it is one of root, parquet, mod_hdf5, nanoaod")

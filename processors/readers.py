@@ -35,24 +35,24 @@ def read_root(
     Raises MissingTree, MissingBranch, UnreadableFile, ChangedFile where the file's uuid is not the one given, or, for a
     range outside the tree, ReadError (all of them ValueErrors), and OSError where the file cannot be opened or fetched.
     """
-    with _open_tree(path, tree, branches) as (ranges, file, ttree):
+    with open_tree(path, tree, branches) as (ranges, file, ttree):
         request = Request(path, tree, start, stop, uuid)
         request.check(str(file.file.uuid), ttree.num_entries)
-        return request.chunk(_arrays(ttree, branches, start, stop), metadata, str(file.file.uuid), ranges)
+        return request.chunk(read_arrays(ttree, branches, start, stop), metadata, str(file.file.uuid), ranges)
 
 
 def root_file_facts(path: str, tree: str, branches: Sequence[str]) -> FileFacts:
     """Opens a file and checks that it has the tree and the branches; reads no data. Raises as `read_root` does."""
-    with _open_tree(path, tree, branches) as (ranges, file, ttree):
+    with open_tree(path, tree, branches) as (ranges, file, ttree):
         _check_entries(path, ttree)
         return FileFacts(str(file.file.uuid), int(ttree.num_entries), ranges.size, ranges.bytes_read)
 
 
 def sum_branch(path: str, tree: str, branch: str, start: int, stop: int) -> float:
     """The sum in double precision of a branch over an entry range, such as the weights of unprocessed events."""
-    with _open_tree(path, tree, [branch]) as (_, file, ttree):
+    with open_tree(path, tree, [branch]) as (_, file, ttree):
         Request(path, tree, start, stop).check(str(file.file.uuid), ttree.num_entries)
-        return total_of(path, branch, _arrays(ttree, [branch], start, stop)[branch])
+        return total_of(path, branch, read_arrays(ttree, [branch], start, stop)[branch])
 
 
 class RootReader:
@@ -91,7 +91,7 @@ def _check_entries(path: str, ttree: Any) -> None:
 
 
 @contextmanager
-def _open_tree(path: str, tree: str, branches: Sequence[str]) -> Iterator[tuple[Ranges, Any, Any]]:
+def open_tree(path: str, tree: str, branches: Sequence[str]) -> Iterator[tuple[Ranges, Any, Any]]:
     """Opens a file, finds the tree and checks the branches; every failure becomes an error that names the file."""
     with reading(path, "ROOT", b"root") as ranges, open_root(path, ranges) as file:
         if ranges.size < int(file.file.fEND):
@@ -173,7 +173,7 @@ class _Basket:
         return self.values[self.offsets[low] // self.unit : self.offsets[high] // self.unit]
 
 
-def _arrays(ttree: Any, branches: Sequence[str], start: int, stop: int) -> dict[str, Any]:
+def read_arrays(ttree: Any, branches: Sequence[str], start: int, stop: int) -> dict[str, Any]:
     """The branches of an entry range: numpy arrays, and awkward arrays with shared offsets for counted branches."""
     arrays: dict[str, Any] = {}
     offsets: dict[str, Any] = {}

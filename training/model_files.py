@@ -18,7 +18,7 @@ from training.files import write_atomically, write_json
 from training.keras_network import NetworkClassifier
 from training.models import Classifier, SklearnClassifier
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "skops", "keras", "tensorflow", "pyarrow")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "skops", "keras", "tensorflow", "pyarrow", "xgboost", "xgboost-cpu")
 
 # The types in our own pipelines that skops does not trust by itself. A file with any other is not loaded.
 TRUSTED = (

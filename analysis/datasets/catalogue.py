@@ -18,6 +18,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "root": (".root",),
     "parquet": (".parquet",),
     "mod_hdf5": (".h5", ".hdf5"),
+    "nanoaod": (".root",),
 }
 
 
@@ -66,7 +67,7 @@ class Catalogue(BaseModel):
 
     label: str = Field(description="whose data, for every plot")
     sqrt_s_tev: PositiveFloat | None = Field(description="centre-of-mass energy [TeV]; null where samples differ")
-    format: Literal["root", "parquet", "mod_hdf5"] = Field(default="root", description="format of the files")
+    format: Literal["root", "parquet", "mod_hdf5", "nanoaod"] = Field(default="root", description="format of the files")
     tree: str = Field(default="", description="name of the TTree in every file; no word for other formats")
     weight_branch: str = Field(description="branch of the generator weight; empty: every entry has the weight 1")
     weights: Literal["generator", "absolute"] = Field(
@@ -91,8 +92,8 @@ class Catalogue(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Catalogue:
-        if self.format == "root" and not self.tree:
-            raise ValueError("tree: files of the format root need the name of their TTree")
+        if self.format in ("root", "nanoaod") and not self.tree:
+            raise ValueError(f"tree: files of the format {self.format} need the name of their TTree")
         bare = [name for name, entry in self.samples.items() if entry.files is None]
         if self.layout is None and bare:
             raise ValueError(f"samples.{bare[0]}.files: without a layout it needs the pattern of its files' names")

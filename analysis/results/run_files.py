@@ -166,6 +166,12 @@ class RunDirectory:
             raise UserError(f"{self.path / 'cutflow.json'} is not a cutflow: {_first_line(error)}") from error
 
     @cached_property
+    def notes(self) -> dict[str, dict[str, int]]:
+        """Per sample what its processor noted of the files (sentence: entries); empty where it notes nothing."""
+        path = self.path / "notes.json"
+        return _json(path, self._skim_first) if path.exists() else {}
+
+    @cached_property
     def histograms(self) -> dict[str, dict[str, Any]]:
         """Per sample and name a `hist.Hist`. Raises UserError before a skim."""
         import hist

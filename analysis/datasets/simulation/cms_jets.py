@@ -64,7 +64,7 @@ class Jets:
         return Jets(self.momenta.take(which), self.members[rows], bounds)
 
 
-def cluster(particles: Momenta, events: int, minimum_pt: float) -> Jets:
+def cluster(particles: Momenta, events: int, minimum_pt: float, radius: float = RADIUS) -> Jets:
     """Give the jets with more than `minimum_pt` [GeV]."""
     import fastjet
 
@@ -79,7 +79,7 @@ def cluster(particles: Momenta, events: int, minimum_pt: float) -> Jets:
         },
         with_name="Momentum4D",
     )
-    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
+    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
     sequence = fastjet.ClusterSequence(ak.unflatten(vectors, counts), definition)
     found, constituents = sequence.inclusive_jets(min_pt=minimum_pt), sequence.constituent_index(min_pt=minimum_pt)
     event = np.repeat(np.arange(events), ak.to_numpy(ak.num(found)))

@@ -1,0 +1,86 @@
+"""The report of ditau_mass on real trainings with invented events, against figures worked out here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from support.ditau_runs import make_ditau_run
+
+from analysis.results.ditau_mass import Settings, produce
+from processors.ditau_mass import CHANNELS
+
+NETWORK = {"neurons": 24, "layers": 2, "epochs": 25, "batch_size": 64, "learning_rate": 3e-3, "standardise": True}
+TRAINING = {
+    "channels": ["inclusive", "lt"], "models": {"small": NETWORK},
+    "trees": {"boosted": {"n_estimators": 15, "max_depth": 3}}, "importance_repeats": 2, "split": [0.4, 0.1, 0.5],
+}  # fmt: skip
+SETTINGS = Settings(formats=("png",), bootstrap=20)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose events' mass is in one input, so that no simple estimator knows it."""
+    return make_ditau_run(tmp_path_factory.mktemp("ditau"), TRAINING)
+
+
+def figures(run: Path) -> dict[str, Any]:
+    return dict(json.loads((run / "results.json").read_text()))
+
+
+def test_figures_are_those_of_the_predictions(run: Path) -> None:
+    produce(run, SETTINGS)
+    found = figures(run)
+    table = pq.read_table(run / "models" / "small_inclusive" / "predictions.parquet").to_pandas()
+    chosen = table[(table.gen_mass >= 540) & (table.gen_mass < 590)]
+    ratio = chosen.ml_mass / chosen.gen_mass
+    low, middle, high = np.quantile(ratio, [0.16, 0.5, 0.84])
+    assert found["resolution.540_590.events"]["value"] == len(chosen) > 10
+    assert found["resolution.540_590.ml_mass"]["value"] == pytest.approx((high - low) / 2 / middle)
+    assert found["response.540_590.ml_mass.median"]["value"] == pytest.approx(middle)
+    assert found["resolution.540_590.collinear_valid"]["value"] == pytest.approx(chosen.collinear_mass.notna().mean())
+    visible = np.quantile(chosen.visible_mass / chosen.gen_mass, [0.16, 0.5, 0.84])
+    expected = (visible[2] - visible[0]) / 2 / visible[1]
+    assert found["resolution.540_590.visible_mass"]["value"] == pytest.approx(expected)
+    assert found["comparison.bins"]["value"] == 15
+    assert found["model.small_inclusive.rank_correlation"]["value"] > 0.98
+    assert abs(found["correlation.small_inclusive.visible_mass"]["value"]) < 0.2
+    assert found["efficiency.tt"]["value"] == pytest.approx(100 / 12000)
+    middle_range = table[(table.gen_mass >= 150) & (table.gen_mass < 500)]
+    bias = np.median(middle_range.ml_mass / middle_range.gen_mass) - 1
+    assert found["model.small_inclusive.150_500.bias"]["value"] == pytest.approx(bias)
+    best = max(
+        (name for name in found if name.startswith("importance.small_inclusive")), key=lambda n: found[n]["value"]
+    )
+    assert best.endswith("PuppimTtt_reco")
+
+
+def test_a_network_that_wins_is_said_to_and_one_that_does_not_is_flagged(run: Path) -> None:
+    flags = produce(run, SETTINGS)
+    assert figures(run)["comparison.bins_won"]["value"] + len(lost_or_unknown(flags)) == 15
+    page = (run / "report.html").read_text()
+    for word in ("boosted_lt", "small_inclusive", "no Flag_eeBadScFilter", "DL_for_HTT_mass", *CHANNELS):
+        assert word in page
+    path = run / "models" / "small_inclusive" / "predictions.parquet"
+    table = pq.read_table(path)
+    swapped = table.set_column(table.schema.get_field_index("ml_mass"), "ml_mass", table["visible_mass"])
+    pq.write_table(swapped, path)
+    try:
+        flags = produce(run, SETTINGS)
+    finally:
+        pq.write_table(table, path)
+    assert figures(run)["comparison.bins_won"]["value"] == 0
+    assert any(flag.startswith("a simple estimator resolves better than small_inclusive in ") for flag in flags)
+
+
+def lost_or_unknown(flags: list[str]) -> list[str]:
+    named = [flag.rpartition(" in ")[2].removesuffix(" GeV").split(", ") for flag in flags if flag.endswith(" GeV")]
+    return [one for part in named for one in part]
+
+
+def test_after_a_skim_alone_the_selection_is_shown(tmp_path: Path) -> None:
+    run = make_ditau_run(tmp_path / "run", TRAINING, 100, train=False)
+    assert "No model was trained in this run: the report shows the selection only." in produce(run, SETTINGS)
+    assert sorted(path.name for path in (run / "plots").iterdir()) == ["efficiency.png"]

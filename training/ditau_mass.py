@@ -1,0 +1,108 @@
+"""Regression of the ditau mass: the tasks that settings make, and running one.
+
+Nothing heavy is imported before a task runs: the command line reads `Settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.ditau_settings import FULL, INPUT_LISTS, ModelSettings, Settings, TreesSettings
+
+if TYPE_CHECKING:
+    from training.ditau_model import MassModel
+    from training.samples import Sample
+
+__all__ = [
+    "FULL", "INPUT_LISTS", "ModelSettings", "Settings", "TrainingTask", "TreesSettings", "check", "export_onnx",
+    "load_predictor", "predictor_inputs", "roles", "run", "tasks",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One model for one group of channels.
+
+    `split` has the shares of the parts, `importance` the events and permutations of the permutation importance.
+    """
+
+    name: str
+    model: str
+    group: str
+    settings: ModelSettings | TreesSettings
+    seed: int
+    split: tuple[float, float, float]
+    importance: tuple[int, int] = (2000, 3)
+
+
+def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
+    """A task for each model and group: the inclusive ones, which train longest, first, and networks before trees."""
+    groups = sorted(settings.channels, key=lambda group: group != "inclusive")
+    importance = (settings.importance_events, settings.importance_repeats)
+    return [
+        TrainingTask(f"{model}_{group}", model, group, own, seed, settings.split, importance)
+        for group in groups
+        for model, own in settings.all_models().items()
+    ]
+
+
+def roles(settings: Settings) -> tuple[str, ...]:  # noqa: ARG001
+    """The roles whose events the training cannot do without."""
+    return ("signal",)
+
+
+def check(settings: Settings, samples: Sequence[Sample], *, seed: int) -> None:
+    """Find out before any training what could not be trained.
+
+    Raises:
+        ValueError: if a column is missing, a part of a group has no event, or a generated mass is outside of a model's
+            range.
+    """
+    from training.ditau_events import PARTS, read_ditau
+    from training.ditau_losses import check_masses
+
+    for group in settings.channels:
+        for name, model in settings.all_models().items():
+            events = read_ditau(samples, model.input_names(), group, seed=seed, shares=settings.split)
+            check_masses(events.mass, model.min_mass, model.max_mass)
+            for part in PARTS:
+                if not len(events.of(part)):
+                    raise ValueError(
+                        f"The model {name} has no event of the group {group} with a generated mass for its part "
+                        f"{part} ({len(events)} events in all)."
+                    )
+
+
+def run(task: TrainingTask, samples: Sequence[Sample], directory: str) -> dict[str, Any]:
+    """Train one model and write it below `<directory>/<task.name>`; gives what result.json holds.
+
+    Raises:
+        ValueError: if a column is missing or a generated mass is outside of the range.
+    """
+    from training.ditau_evaluation import train_and_write
+
+    return train_and_write(task, samples, Path(directory) / task.name)
+
+
+def predictor_inputs(directory: str) -> tuple[str, ...]:
+    """The columns that the model of a directory needs, without loading it; raises as `load_predictor`."""
+    from training.ditau_model import inputs_of
+
+    return inputs_of(directory)
+
+
+def load_predictor(directory: str) -> MassModel:
+    """The model of a directory, for `hepbatch predict`; raises as `training.ditau_model.load_mass_model`."""
+    from training.ditau_model import load_mass_model
+
+    return load_mass_model(directory)
+
+
+def export_onnx(directory: str, path: str) -> float:
+    """Write the network of a directory as ONNX; gives and raises as `training.ditau_onnx.export_onnx`."""
+    from training import ditau_onnx
+
+    return ditau_onnx.export_onnx(directory, path)

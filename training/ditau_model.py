@@ -1,0 +1,190 @@
+"""Trained regressions of the ditau mass, for use: from inputs to masses, and where a model extrapolates.
+
+from training.ditau_model import ml_mass
+mass = ml_mass(events, "models/DNN1_inclusive")      # events: an awkward array (or dict) with the model's inputs
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.backend import keras_module
+from training.dense_outputs import first_output
+from training.ditau_columns import input_matrix
+from training.ditau_lists import columns_of
+from training.ditau_trees import load_trees
+from training.files import write_json
+from training.model_files import package_versions
+from training.published_models import INPUTS_FILE, load_published, read_inputs
+
+KIND = "ditau_mass"
+#: What other people's ntuples have in place of an object that is not there; here that is 0.
+ABSENT = -10.0
+Ranges = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class MassModel:
+    """A regression of the mass [GeV] from `inputs`, in their order.
+
+    `ranges` has the smallest and the largest value of each input in the training; None for a model that does not say.
+    `network` is the Keras network, None for trees.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    evaluate: Callable[[NDArray[Any]], NDArray[np.float64]]
+    ranges: Ranges | None
+    network: Any = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the inputs are worked out from: themselves, but pT, eta and phi in place of px, py and pz."""
+        return columns_of(self.inputs)
+
+    def predict(self, events: Any) -> NDArray[np.float64]:
+        """(N,) mass [GeV] of events with a column for each input: a mapping of arrays, or an awkward array of records.
+
+        In place of px, py and pz there may be pT, eta and phi.
+
+        Raises:
+            ValueError: if an input is missing, or not a finite number in some event.
+        """
+        return self.evaluate(self._matrix(events))
+
+    def extrapolated(self, events: Any) -> NDArray[np.int8] | None:
+        """(N,) how many inputs are outside of the trained range; None where the model does not know its range.
+
+        Raises as `predict`.
+        """
+        if self.ranges is None:
+            return None
+        matrix = self._matrix(events)
+        low, high = (np.array([self.ranges[name][end] for name in self.inputs], np.float32) for end in (0, 1))
+        return np.asarray(np.sum((matrix < low) | (matrix > high), axis=1), np.int8)
+
+    def prepared(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Inputs from other people's ntuples as the model takes them: absent objects (-10) 0, phi in (-pi, pi]."""
+        found = {name: np.where(values == ABSENT, 0.0, values) for name, values in columns.items()}
+        return {
+            name: np.arctan2(np.sin(values), np.cos(values)) if "phi" in name else values
+            for name, values in found.items()
+        }
+
+    def _matrix(self, events: Any) -> NDArray[np.float32]:
+        present = events.fields if hasattr(events, "fields") else events
+        absent = [name for name in self.inputs if name not in present]
+        missing = [name for name in columns_of(absent) if name not in present]
+        if missing:
+            raise ValueError(f"The model {self.name} needs the input(s) {', '.join(missing)}.")
+        try:
+            matrix = input_matrix(events, self.inputs)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"The inputs of the model {self.name} must be one number per event: {error}.") from error
+        bad = ~np.isfinite(matrix).all(axis=0)
+        if bad.any():
+            raise ValueError(f"The input {self.inputs[int(np.argmax(bad))]} is not finite in some events.")
+        return matrix
+
+
+def ml_mass(events: Any, model: MassModel | str | Path) -> NDArray[np.float64]:
+    """(N,) mass [GeV] of events with one number for each input of the model, which may be a directory.
+
+    Raises:
+        ValueError: as `load_mass_model` and `MassModel.predict`.
+    """
+    found = model if isinstance(model, MassModel) else load_mass_model(model)
+    return found.predict(events)
+
+
+def load_mass_model(directory: str | Path) -> MassModel:
+    """Load a model of this program (a directory with model.json), or one as the source's authors publish them.
+
+    Raises:
+        ValueError: one sentence that names the file, if one is missing, damaged, or does not fit the others.
+    """
+    directory = Path(directory)
+    if _is_published(directory):
+        published = load_published(directory)
+        return MassModel(published.name, published.inputs, published.predict_matrix, None, published.network)
+    name, method, inputs, file, ranges = _facts(directory)
+    path = directory / file
+    network = load_network(path) if method == "network" else None
+    evaluate: Callable[[NDArray[Any]], NDArray[np.float64]]
+    if network is not None:
+        width, evaluate = int(network.input_shape[-1]), partial(first_output, network)
+    else:
+        trees = load_trees(path)
+        width, evaluate = trees.width, trees.predict
+    if width != len(inputs):
+        raise ValueError(f"{path} has {width} inputs, but {directory / 'model.json'} lists {len(inputs)}.")
+    return MassModel(name, inputs, evaluate, ranges, network)
+
+
+def inputs_of(directory: str | Path) -> tuple[str, ...]:
+    """The columns that a model needs (`MassModel.columns`), without loading it; raises as `load_mass_model`."""
+    directory = Path(directory)
+    return columns_of(read_inputs(directory / INPUTS_FILE) if _is_published(directory) else _facts(directory)[2])
+
+
+def load_network(path: Path) -> Any:
+    """A .keras file, without its loss; ValueError where it is damaged."""
+    import zipfile
+
+    try:
+        network = keras_module().saving.load_model(path, compile=False, safe_mode=True)
+        before, after = network.input_shape, network.output_shape
+    except (OSError, TypeError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        first = str(error).partition("\n")[0]
+        raise ValueError(f"{path} is no readable Keras model: {first}.") from error
+    if not all(isinstance(shape, tuple) and len(shape) == 2 for shape in (before, after)) or after[1] != 1:
+        raise ValueError(f"{path} is no regression of one number from a list of inputs.")
+    return network
+
+
+def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
+    """Write model.json: name, model, group, method (network or trees), features, ranges, files, parameters."""
+    write_json(directory / "model.json", {**facts, "kind": KIND, "versions": package_versions()})
+
+
+def trained_ranges(matrix: NDArray[Any], inputs: tuple[str, ...]) -> dict[str, list[float]]:
+    """Smallest and largest value of each input."""
+    low, high = matrix.min(axis=0), matrix.max(axis=0)
+    return {name: [float(low[k]), float(high[k])] for k, name in enumerate(inputs)}
+
+
+def _is_published(directory: Path) -> bool:
+    return (directory / INPUTS_FILE).exists() and not (directory / "model.json").exists()
+
+
+def _facts(directory: Path) -> tuple[str, str, tuple[str, ...], str, dict[str, tuple[float, float]]]:
+    path = directory / "model.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if facts["kind"] != KIND or facts["method"] not in ("network", "trees"):
+            raise ValueError(f"it is of another kind, {facts['kind']}")
+        inputs = tuple(str(name) for name in facts["features"])
+        ranges = {name: (float(facts["ranges"][name][0]), float(facts["ranges"][name][1])) for name in inputs}
+        (file,) = (str(one) for one in facts["files"])
+        written = dict(facts["versions"])
+        name, method = str(facts["name"]), str(facts["method"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{directory} holds no model: there is neither model.json nor {INPUTS_FILE}.") from None
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"{path} does not describe a regression of the ditau mass: {error!r}.") from error
+    here, there = version("keras"), str(written.get("keras"))
+    # XGBoost reads the files of its other versions.
+    if method == "network" and there.split(".")[0] != here.split(".")[0]:
+        raise ValueError(f"{path} was written with keras {there}, but {here} is installed: train again.")
+    if Path(file).name != file or not (directory / file).is_file():
+        raise ValueError(f"{path} names the file {file}, which is not in {directory}.")
+    return name, method, inputs, file, ranges
