@@ -9,9 +9,22 @@ import pytest
 from pydantic import ValidationError
 from support.lepton_skims import columns, sample
 
+from processors.lepton_id import SCHEMAS
+from processors.lepton_id_processor import leading_columns
+from processors.readers import read_root
 from training.lepton_data import Leptons, divided, read_leptons, scaled
 from training.lepton_id import KINDS, Settings, check, run, tasks
-from training.lepton_limit import ELECTRON, MUON, baselines, binned, density, posterior, rounding_model
+from training.lepton_limit import (
+    ELECTRON,
+    MIDDLE,
+    MUON,
+    baselines,
+    binned,
+    density,
+    limit_answers,
+    posterior,
+    rounding_model,
+)
 from training.lepton_networks import Task, train
 from training.lepton_settings import Recipe, Scan
 
@@ -196,3 +209,39 @@ def test_settings_that_make_no_sense() -> None:
     with pytest.raises(ValidationError, match="numbers of nodes are at least 1, and ascend"):
         Scan(nodes=(2, 2))
     assert MUON > ELECTRON
+
+
+def test_a_lepton_that_could_be_either_has_the_nearer_mass(tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        content = columns(4000, seed=seed, energy_of_stored=True)
+        stored = read_leptons([sample(tmp_path / str(seed), "a", content)], Settings(), seed=seed)
+        probability = posterior(stored, "energy")
+        either = probability == 0.5
+        assert 0.01 < either.mean() < 0.3
+        assert np.abs(probability[~either] - 0.5).min() > 1e-5  # the rounding of sums decides nothing
+        answers = limit_answers(stored, "energy")
+        assert np.array_equal(answers[either], stored["m2"][either] > MIDDLE)
+        assert (answers == (stored.label == 1))[~either].mean() > 0.999  # E is possible for one flavour only
+        not_under_the_cut(baselines(stored, (0.0, 14000.0), (0.0, 14000.0)))
+
+
+def test_the_limit_of_real_leptons_is_not_under_a_cut(test_data: Path, tmp_path: Path) -> None:
+    file = test_data / "atlas-8tev" / "MC" / "skim.mc_117050.ttbar_lep.root"
+    if not file.is_file():
+        pytest.skip(f"no file {file}")
+    chunk = read_root(str(file), "mini", SCHEMAS["mini"].branches, 0, 897, {})
+    real = sample(tmp_path, "ttbar_lep", dict(leading_columns(chunk)[0]))
+    for seed in (20190201, 3, 4):
+        stored = read_leptons([real], Settings(), seed=seed)
+        assert rounding_model(stored) == "energy"
+        found = baselines(stored, (0.0, 14000.0), (0.0, 14000.0))
+        not_under_the_cut(found)
+        assert 0.01 < found["ties"] < 0.05
+        # All that is not certain of these leptons are the ties, half of which are lost on average.
+        assert found["expected"] == pytest.approx(1 - found["ties"] / 2, abs=1e-9)
+
+
+def not_under_the_cut(found: dict[str, Any]) -> None:
+    methods = {name: one["accuracy"] for name, one in found["methods"].items()}
+    assert methods["limit"] >= methods["middle_cut"] - 1e-3
+    assert methods["limit"] == pytest.approx(found["expected"], abs=4 * found["expected_error"])
