@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.lepton_data import Doubles, Leptons, Rows, scaled
+from training.lepton_data import Doubles, Leptons, Rows, scaled, scaling_of
 from training.lepton_settings import REPRESENTATIONS, Recipe
 
 #: Squared masses of electron and muon [GeV^2] (Particle Data Group, 2024), and halfway between them.
@@ -194,11 +194,7 @@ def precision_of_inputs(leptons: Leptons, representation: str, recipe: Recipe, r
     """
     features = leptons.features(representation)
     seen = scaled(features, rows, recipe.scaling).astype(np.float32)
-    mean, deviation = features[rows].mean(axis=0), features[rows].std(axis=0)
-    if recipe.scaling == "mean":
-        factor, offset = np.where(mean == 0, 1.0, mean), np.zeros_like(mean)
-    else:
-        factor, offset = np.where(deviation == 0, 1.0, deviation), mean
+    offset, factor = scaling_of(features, rows, recipe.scaling)
     names = REPRESENTATIONS[representation]  # type: ignore[index]
     accuracies = []
     for kind in (np.float64, np.float32):
@@ -206,6 +202,7 @@ def precision_of_inputs(leptons: Leptons, representation: str, recipe: Recipe, r
         m2 = _m2_of(dict(zip(names, back.T, strict=True)))
         accuracies.append(float(((m2[leptons.test] > MIDDLE) == (leptons.label[leptons.test] == 1)).mean()))
     differences = _differences(leptons["p"], names)
+    deviation = features[rows].std(axis=0)
     spread = np.where(deviation == 0, np.inf, deviation)
     return {
         "input_accuracy": accuracies[0],

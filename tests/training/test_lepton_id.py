@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 from support.lepton_skims import columns, sample
@@ -25,8 +26,10 @@ from training.lepton_limit import (
     posterior,
     rounding_model,
 )
-from training.lepton_networks import Task, train
+from training.lepton_models import load_networks, save_best
+from training.lepton_networks import Task, Trained, network_of, train
 from training.lepton_settings import Recipe, Scan
+from training.samples import Sample
 
 SMALL = Settings(
     seeds=2,
@@ -182,6 +185,7 @@ def test_every_task_from_the_skim_to_its_figures(tmp_path: Path) -> None:
     assert inputs["pt_eta_e"]["separation"] < 1e-5 < 0.1 < inputs["p2_minus_e2"]["separation"]
     assert 0.8 < inputs["pt_eta_e"]["single_accuracy"] < inputs["pt_eta_e"]["input_accuracy"]
     assert 0.1 < improved["stored"]["pt_eta_e"][0]["largest_weight"] < 1 / inputs["pt_eta_e"]["separation"]
+    saved_networks(tmp_path / "models" / "improved", samples, improved)
     history = results["history"]["members"][0]
     assert history["history"]["epoch"] == [50, 100, 120]
     assert len(history["weights"]) == 3
@@ -190,6 +194,61 @@ def test_every_task_from_the_skim_to_its_figures(tmp_path: Path) -> None:
     assert [one["nodes"] for one in results["scan"]["structures"]] == [[1, 1], [1, 3], [3, 1], [3, 3]]
     again = run(next(task for task in planned if task.kind == "scan"), samples, str(tmp_path / "again"))
     assert again["structures"] == results["scan"]["structures"]
+
+
+def saved_networks(directory: Path, samples: list[Sample], improved: dict[str, Any]) -> None:
+    """The files give the accuracies of the report, and the scores that were written."""
+    networks = load_networks(directory)
+    facts = json.loads((directory / "model.json").read_text())
+    scores = pq.read_table(directory / "scores.parquet").to_pandas()
+    assert set(networks) == {"stored", "double"}
+    assert facts["settings"]["improved"]["hidden"] == [4, 4]
+    assert "keras" in facts["versions"]
+    for name, its in divided(samples, SMALL).items():
+        chosen = read_leptons(its, SMALL, seed=5)
+        columns_of_test = {key: values[chosen.test] for key, values in chosen.columns.items()}
+        found = networks[name].predict(columns_of_test)
+        own = scores[scores["sample"] == name]
+        assert np.abs(found - own["score"].to_numpy()).max() < 1e-5
+        assert np.array_equal(own["pt"], columns_of_test["pt"])
+        described = facts["samples"][name]
+        accuracies = [one["accuracy"] for one in improved[name][described["representation"]]]
+        assert described["accuracy"] == accuracies[described["training"]]
+        accuracy = ((found > 0.5) == (chosen.label[chosen.test] == 1)).mean()
+        assert accuracy == pytest.approx(described["accuracy"], abs=1 / len(chosen.test) + 1e-12)
+        assert (own["selected"] == (own["is_muon"] == 1)).mean() == pytest.approx(described["accuracy"], abs=1e-12)
+        with pytest.raises(ValueError, match=r"The network needs the column\(s\) "):
+            networks[name].predict({})
+
+
+def test_networks_that_do_not_fit_their_description(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no model\.json"):
+        load_networks(tmp_path)
+    stored = leptons(tmp_path, 400)
+    shapes = network_of(3, (4, 2)).shapes
+    task = Task(stored.features("m2_p_eta"), stored.label, stored.train, stored.test, (4, 2), np.random.SeedSequence(1))
+    layers = [np.full(shape, 0.1, np.float32) for shape in shapes]
+    trained = Trained(np.full(len(stored.test), 0.4), layers=layers)
+    figures = {"accuracy": 0.5, "error": 0.1, "validation_accuracy": 0.5, "validation_error": 0.1}
+    found, networks = {"m2_p_eta": [figures]}, {"m2_p_eta": [(task, trained)]}
+    save_best(tmp_path / "improved", {"stored": stored}, {"stored": found}, {"stored": networks}, SMALL)
+    path = tmp_path / "improved" / "model.json"
+    facts = json.loads(path.read_text())
+    assert list(load_networks(path.parent)) == ["stored"]
+    for key, value, sentence in (
+        ("file", "../improved/stored.keras", "which is not in"),
+        ("file", "other.keras", r"names the file other\.keras, which is not in"),
+        ("features", ["m2"], "has other inputs or outputs"),
+        ("scaler", {}, "does not describe networks"),
+    ):
+        changed = {"samples": {"stored": facts["samples"]["stored"] | {key: value}}}
+        path.write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=sentence):
+            load_networks(path.parent)
+    path.write_text(json.dumps(facts))
+    (path.parent / "stored.keras").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="no readable Keras model"):
+        load_networks(path.parent)
 
 
 def test_a_change_of_one_study_leaves_the_other_tasks_as_they_are() -> None:
