@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.backend import has_gpu
-from training.lepton_settings import Recipe
+from training.lepton_settings import Steps
 from training.networks import DenseNetwork, initial_weights
 from training.optimizers import Optimizer
 from training.stacked import FeaturePool, Member, Part, Schedule, Stack, loss_and_accuracy, train_stack
@@ -66,9 +66,9 @@ def network_of(features: int, hidden: Sequence[int]) -> DenseNetwork:
 
 
 def train(
-    tasks: Sequence[Task], recipe: Recipe, *, keep_weights: bool = False, threads: int | None = None
+    tasks: Sequence[Task], recipe: Steps, *, keep_weights: bool = False, threads: int | None = None
 ) -> list[Trained]:
-    """Train all networks with the recipe, whose `hidden` each task overrides: one stack, or one for each of `threads`.
+    """Train all networks with the recipe, each with its own hidden layers: one stack, or one for each of `threads`.
 
     A step of such small networks keeps one core busy, so without a GPU each core has a stack (None). What a network
     learns does not depend on it, but for the rounding of sums.
@@ -93,7 +93,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _train_stack(tasks: Sequence[Task], network: DenseNetwork, recipe: Recipe, *, keep_weights: bool) -> list[Trained]:
+def _train_stack(tasks: Sequence[Task], network: DenseNetwork, recipe: Steps, *, keep_weights: bool) -> list[Trained]:
     pool, starts = _pool(tasks, network.features)
     members = [_member(task, network, start) for task, start in zip(tasks, starts, strict=True)]
     found = [Trained(np.empty(0)) for _ in tasks]

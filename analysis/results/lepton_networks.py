@@ -24,7 +24,7 @@ from analysis.results.plot_curves import Roc, draw_roc
 from analysis.results.quantities import Quantity
 from training.lepton_models import best_representation
 from training.lepton_networks import network_of
-from training.lepton_settings import REPRESENTATIONS, Recipe
+from training.lepton_settings import REPRESENTATIONS, Recipe, Steps
 
 Rows = list[list[Cell | Value]]
 TITLES = {
@@ -65,7 +65,7 @@ def history_section(report: Report, training: Training) -> Section:
     return Section("The source's network", text=text, pictures=pictures)
 
 
-def _described(recipe: Recipe, hidden: Sequence[int | str]) -> str:
+def _described(recipe: Steps, hidden: Sequence[int | str]) -> str:
     nodes = " → ".join(str(one) for one in hidden)
     step = "gradient descent" if recipe.optimizer == "sgd" else "Adam"
     scaling = "divided by their training mean" if recipe.scaling == "mean" else "standardised"
@@ -303,9 +303,7 @@ def best_section(report: Report, training: Training) -> Section:
 
 
 def _saved(report: Report, training: Training, sample: str) -> tuple[Cell | Value, Cell | Value]:
-    saved = training.tasks["improved"].get("best", {}).get(sample)
-    if saved is None:
-        return "none: train again", ""
+    saved = training.tasks["improved"]["best"][sample]
     return f"improved/{saved['file']}", report.share(f"best.{sample}.file.accuracy", saved["accuracy"], saved["error"])
 
 

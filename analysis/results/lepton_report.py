@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.errors import UserError
 from analysis.results.document import Picture
@@ -87,6 +87,12 @@ def load_training(run: RunDirectory) -> Training | None:
     for files in run.models:
         if files.result.get("task") not in KINDS or "settings" not in files.result:
             raise UserError(f"{files.directory / 'result.json'} is no training of lepton_id: train again")
+        try:
+            TrainingSettings.model_validate(files.result["settings"])
+        except ValidationError as error:
+            key = ".".join(str(part) for part in error.errors()[0]["loc"])
+            message = f"{files.directory / 'result.json'} was made by another version ({key}): train again"
+            raise UserError(message) from error
     found = {str(files.result["task"]): files.result for files in run.models}
     block = run.manifest.configuration.get("training", {})
     settings = TrainingSettings.model_validate({key: value for key, value in block.items() if key != "module"})

@@ -28,7 +28,7 @@ from training.lepton_limit import (
 )
 from training.lepton_models import load_networks, save_best
 from training.lepton_networks import Task, Trained, network_of, train
-from training.lepton_settings import Recipe, Scan
+from training.lepton_settings import Recipe, Scan, Steps
 from training.samples import Sample
 
 SMALL = Settings(
@@ -38,7 +38,7 @@ SMALL = Settings(
     source=Recipe(epochs=120),
     improved=Recipe(hidden=(4, 4), optimizer="adam", learning_rate=0.02, epochs=150, scaling="standard"),
     overtraining=(20, 200, 100_000),
-    scan=Scan(nodes=(1, 3), recipe=Recipe(learning_rate=0.02, epochs=60), seeds=2),
+    scan=Scan(nodes=(1, 3), recipe=Steps(learning_rate=0.02, epochs=60), seeds=2),
 )
 
 
