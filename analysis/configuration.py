@@ -99,7 +99,17 @@ def load_configuration(analysis: str, overrides: tuple[str, ...] = (), **options
             module = _import(block, settings)
             rest = {key: value for key, value in settings.items() if key != "module"}
             validate(module.Settings, rest, origin, prefix=(block,))
+    _refuse_luminosity(configuration, origin)
     return configuration
+
+
+def _refuse_luminosity(configuration: Configuration, origin: str) -> None:
+    """A luminosity that scales nothing would still stand on every plot."""
+    value = configuration.luminosity
+    if value is not None and not getattr(configuration.module("processor"), "USES_LUMINOSITY", True):
+        raise UserError(
+            f"{origin}: luminosity = {value:g}: {configuration.name} scales nothing with a luminosity; leave it null"
+        )
 
 
 def find_yaml(name: str, folder: str, what: str) -> Path:

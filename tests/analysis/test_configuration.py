@@ -60,6 +60,17 @@ def test_a_wrong_key_or_value_is_one_sentence(override: str, expected: str) -> N
     assert len(str(caught.value)) < 400
 
 
+def test_what_lepton_id_has_no_use_for_is_refused() -> None:
+    assert load_configuration("dijet_anomaly", ("luminosity=5",)).luminosity == 5
+    for override, sentence in (
+        ("luminosity=1000", "luminosity = 1000: lepton_id scales nothing with a luminosity; leave it null"),
+        ("training.scan.recipe.hidden=[3]", "unknown key 'training.scan.recipe.hidden' (known here: epochs, "),
+    ):
+        with pytest.raises(UserError) as caught:
+            load_configuration("lepton_id", (override,))
+        assert sentence in str(caught.value)
+
+
 def test_an_unknown_analysis_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"unknown analysis 'higs4l'; did you mean 'higgs4l'\?"):
         load_configuration("higs4l")
