@@ -73,7 +73,11 @@ def produce(directory: Path, settings: Settings) -> list[str]:
 def _flags(training: DijetTraining | None) -> list[str]:
     if training is None:
         return [NO_TRAINING]
-    flags = []
+    flags = [
+        f"the trainings were done with {key} = {made}, which the configuration now has as {now}: the report tells the "
+        "former; train again for the latter"
+        for key, made, now in training.changed
+    ]
     if training.missing:
         one = training.missing == 1
         flags.append(

@@ -148,6 +148,8 @@ def _overlap(report: Report, training: DijetTraining) -> list[str]:
         quantity = report.results.add(f"null.{size}.shared_fraction", Quantity(one.shared, None, "1"))
         if quantity.value is not None:
             shares.append(f"{100 * quantity.value:.3g} % at {size:,d} events")
+    if not shares:
+        return []
     return [
         f"Two samples of one pool share events: on average {', '.join(shares)}. That makes the AUC of different "
         "samples alike: the standard deviation among them is smaller than among samples of new events, by at most "

@@ -269,6 +269,45 @@ def test_trainings_of_another_configuration_are_refused(copy: Path) -> None:
         produce(copy, QUICK)
 
 
+@pytest.mark.usefixtures("no_plots")
+def test_the_report_tells_the_settings_of_the_trainings_not_those_of_now(copy: Path) -> None:
+    """A configuration that was changed after the training: what is told stays true, and the change is a flag."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["configuration"]["seed"] = 6
+        training = manifest["configuration"]["training"]
+        training.update(draw="weights", disjoint=True, train_jets=800, threads=1, stack=3)
+        training["injection"].update(bin=3, mode="replace")
+
+    produce(copy, QUICK)
+    before = json.loads((copy / "results.json").read_text())
+    edit_json(copy / "manifest.json", change)
+    flags = produce(copy, QUICK)
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    for sentence in ("each event was equally likely", "are added to the events of bin 2", "900 jets"):
+        assert sentence in page, sentence
+    assert "The samples of one size are disjoint" not in page
+    told = [flag.split(",")[0] for flag in flags if flag.startswith("the trainings were done with")]
+    assert set(told) == {
+        "the trainings were done with " + one
+        for one in (
+            "seed = 5", "draw = uniform", "disjoint = False", "train_jets = 900", "injection.bin = 2",
+            "injection.mode = add",
+        )
+    }  # fmt: skip
+    after = json.loads((copy / "results.json").read_text())
+    assert {name: one for name, one in after.items() if name.endswith(".auc")} == {
+        name: one for name, one in before.items() if name.endswith(".auc")
+    }
+    one = copy / "models" / "null_2500_000" / "result.json"
+    edit_json(one, lambda result: result["settings"].update(draw="weights"))
+    with pytest.raises(UserError, match="was trained with another draw than others: train again"):
+        produce(copy, QUICK)
+    edit_json(one, lambda result: result.pop("settings"))
+    with pytest.raises(UserError, match="was trained by an earlier version"):
+        produce(copy, QUICK)
+
+
 def test_trainings_of_an_earlier_version_are_refused(copy: Path) -> None:
     (one, *_) = sorted((copy / "models").glob("null_*"))
     edit_json(one / "result.json", lambda result: result["members"][0].pop("observables"))
