@@ -8,9 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.results.dijet_figures import events_text
-from analysis.results.dijet_report import Report
+from analysis.results.dijet_report import Report, Settings
 from analysis.results.dijet_sections import mass_section, null_section
-from analysis.results.dijet_settings import Settings
 from analysis.results.dijet_signal import signal_section
 from analysis.results.dijet_training import DijetTraining, load_training
 from analysis.results.document import Document, KeyFigure, Picture, Section

@@ -27,7 +27,7 @@ class Ensemble:
     well the classifier's own score separates gluons from quarks; `gluons` (samples, pairs, 2), the shares in the lower
     and the upper bin. `observables` has the AUC of single observables of the test jets, by name. `left_out` has, by
     pair, how many there were of what a sample lacked (what, how many are needed); `missing` trainings should be there
-    and are not.
+    and are not. `histories` has what was recorded after the epochs, for each training.
     """
 
     size: int
@@ -40,6 +40,7 @@ class Ensemble:
     left_out: Mapping[int, Lacks] = field(default_factory=dict)
     missing: int = 0
     observables: Mapping[str, Array] = field(default_factory=dict)
+    histories: tuple[Mapping[str, Sequence[float]], ...] = ()
 
     @property
     def samples(self) -> int:
@@ -168,7 +169,7 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
     gluons = np.full((*shape, 2), np.nan)
     left_out: dict[int, dict[tuple[str, int], list[int]]] = {}
     observables: dict[str, Array] = {}
-    seen = set()
+    seen, histories = set(), []
     for result in results:
         for member in result["members"]:
             at = (member["sample"], member["pair"])
@@ -176,6 +177,7 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
                 continue
             seen.add(at)
             auc[at] = member["auc"]
+            histories.append(member["history"])
             for name, area in member["observables"].items():
                 observables.setdefault(name, np.full(shape, np.nan))[at] = np.nan if area is None else area
             negatives, positives = (np.array([float(n)]) for n in member["jets"]["test"])
@@ -190,4 +192,7 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
                 of_pair = left_out.setdefault(one["pair"], {})
                 of_pair.setdefault((lack["of"], lack["needed"]), []).append(lack["found"])
     shared = results[0]["shared_fraction"] if results else float("nan")
-    return Ensemble(size, signal, auc, error, composition, gluons, shared, left_out, len(wanted - seen), observables)
+    return Ensemble(
+        size, signal, auc, error, composition, gluons, shared, left_out, len(wanted - seen), observables,
+        tuple(histories),
+    )  # fmt: skip
