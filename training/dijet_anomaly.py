@@ -16,7 +16,7 @@ from training.dijet_settings import AUTOMATIC_STACK, Settings
 if TYPE_CHECKING:
     from training.samples import Sample
 
-__all__ = ["Settings", "TrainingTask", "check", "roles", "run", "tasks"]
+__all__ = ["Settings", "TrainingTask", "check", "roles", "run", "tasks", "uses_keras"]
 
 COMPOSITION = "composition"
 
@@ -85,6 +85,11 @@ def _own_settings(settings: Settings, size: int, signal: int) -> Settings:
     else:
         fixed["trees"] = type(settings.trees)()
     return settings.model_copy(update=fixed)
+
+
+def uses_keras(task: TrainingTask) -> bool:
+    """Whether the result depends on the backend of Keras."""
+    return task.settings.classifier == "pfn"
 
 
 def roles(settings: Settings) -> tuple[str, ...]:
