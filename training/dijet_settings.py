@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -15,6 +15,11 @@ OBSERVABLES: tuple[Observable, ...] = ("multiplicity", "mass", "ptd", "width", "
 #: Trainings of one task where `stack` is auto: on two cores a task of the source's size is done, and kept, within some
 #: minutes. A constant: tasks are planned before a worker is known, and must not depend on the machine.
 AUTOMATIC_STACK = 25
+
+
+#: Of the source.
+BIN_EDGES = (660.0, 760.0, 860.0, 960.0, 1060.0, 1160.0)
+BIN_WIDTH = 100.0
 
 
 class _Frozen(BaseModel):
@@ -59,7 +64,9 @@ class Settings(_Frozen):
     sample_sizes: tuple[int, ...] = Field((50_000, 70_000, 100_000), min_length=1, description="events of a sample")
     samples: int = Field(50, ge=1, description="samples of each size")
     bin_edges: tuple[float, ...] = Field(
-        (660.0, 760.0, 860.0, 960.0, 1060.0, 1160.0), min_length=3, description="bins of the event mass [GeV]"
+        BIN_EDGES,
+        min_length=3,
+        description=f"bins of the event mass [GeV]; null: {BIN_WIDTH:g} GeV each, in the processor's mass_range",
     )
     min_events: int = Field(3000, ge=1, description="events a sample needs in both bins of a pair")
     train_jets: int = Field(12_000, ge=1, description="jets a classifier is trained with")
@@ -100,6 +107,12 @@ class Settings(_Frozen):
         if min(sizes) < 1 or len(set(sizes)) < len(sizes):
             raise ValueError("sample sizes must be positive and differ")
         return sizes
+
+    @field_validator("bin_edges", mode="before")
+    @classmethod
+    def _default_edges(cls, edges: Any) -> Any:
+        # Without a processor, whose range `training.dijet_anomaly.completed` knows, null is that of the source.
+        return BIN_EDGES if edges is None else edges
 
     @field_validator("bin_edges")
     @classmethod

@@ -114,3 +114,13 @@ def test_a_wrong_cluster_is_one_sentence(name: str, override: tuple[str, ...], e
     with pytest.raises(UserError) as caught:
         load_cluster(name, override)
     assert expected in str(caught.value)
+
+
+def test_corrected_masses_alone_give_bins_that_have_events() -> None:
+    corrected = load_configuration("dijet_anomaly", ("processor.event_mass=corrected",))
+    assert corrected.settings("training").bin_edges == (760, 860, 960, 1060, 1160)
+    assert load_configuration("dijet_anomaly").settings("training").bin_edges == (660, 760, 860, 960, 1060, 1160)
+    with pytest.raises(UserError, match=r"bin_edges.*no events.*event_mass = corrected.*bin_edges: null"):
+        load_configuration(
+            "dijet_anomaly", ("processor.event_mass=corrected", "training.bin_edges=[660, 760, 860, 960]")
+        )
