@@ -99,7 +99,36 @@ def load_configuration(analysis: str, overrides: tuple[str, ...] = (), **options
             module = _import(block, settings)
             rest = {key: value for key, value in settings.items() if key != "module"}
             validate(module.Settings, rest, origin, prefix=(block,))
-    return configuration
+    _refuse_luminosity(configuration, origin)
+    return _completed(configuration, origin)
+
+
+def _completed(configuration: Configuration, origin: str) -> Configuration:
+    """The same, with what the training takes from the processor's settings where its module says so.
+
+    Such a module has a function `completed(block, processor)`, which gives the settings of its block with those of the
+    processor known, and raises ValueError where they do not fit.
+    """
+    block = configuration.training
+    complete = None if block is None else getattr(configuration.module("training"), "completed", None)
+    if block is None or complete is None:
+        return configuration
+    settings = {key: value for key, value in block.items() if key != "module"}
+    try:
+        settings = complete(settings, configuration.settings("processor"))
+    except ValueError as error:
+        raise UserError(f"{origin}: {error}") from error
+    validate(configuration.module("training").Settings, settings, origin, prefix=("training",))
+    return configuration.model_copy(update={"training": {"module": block["module"], **settings}})
+
+
+def _refuse_luminosity(configuration: Configuration, origin: str) -> None:
+    """A luminosity that scales nothing would still stand on every plot."""
+    value = configuration.luminosity
+    if value is not None and not getattr(configuration.module("processor"), "USES_LUMINOSITY", True):
+        raise UserError(
+            f"{origin}: luminosity = {value:g}: {configuration.name} scales nothing with a luminosity; leave it null"
+        )
 
 
 def find_yaml(name: str, folder: str, what: str) -> Path:

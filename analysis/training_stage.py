@@ -127,11 +127,23 @@ def skim_digest(run: Run) -> str:
 
 
 def task_fingerprint(job: TrainingJob, task: Any, skim: str) -> str:
-    """What the result of a task depends on."""
+    """What the result of a task depends on.
+
+    That is also the backend of Keras, unless the training module has a function `uses_keras(task)` that says otherwise.
+    """
+    from training.backend import chosen_backend
+
+    uses_keras = getattr(importlib.import_module(job.module), "uses_keras", None)
+    backend = chosen_backend() if uses_keras is None or uses_keras(task) else None
     settings = task.settings.model_dump(mode="json") if hasattr(task, "settings") else {}
     own = {key: value for key, value in asdict(task).items() if key != "settings"}
     return fingerprint(
-        (job.module,), ("training", job.module.partition(".")[0]), task=own, settings=settings, skim=skim
+        (job.module,),
+        ("training", job.module.partition(".")[0]),
+        task=own,
+        settings=settings,
+        skim=skim,
+        backend=backend,
     )
 
 

@@ -35,6 +35,9 @@ SCHEMAS: Mapping[str, Schema] = {
     "mini": Schema(("lep_pt", "lep_eta", "lep_phi", "lep_E"), "lep_type", 11, 13, 1e-3),
 }
 
+#: Every lepton counts once: a luminosity in the configuration is an error.
+USES_LUMINOSITY = False
+
 #: The cuts in the order of the cutflow, which is cumulative.
 CUTS: tuple[str, ...] = ("all", "has_lepton", "known_flavour", "finite")
 

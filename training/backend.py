@@ -12,10 +12,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+DEFAULT = "tensorflow"
+
+
+def chosen_backend() -> str:
+    """The backend that networks are trained with from here on; loads nothing."""
+    return os.environ.get("KERAS_BACKEND") or DEFAULT
+
 
 def keras_module() -> Any:
     """The keras package, on the TensorFlow backend unless KERAS_BACKEND names another."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = chosen_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" not in sys.modules:
         # Loaded after TensorFlow, XRootD's library ends the process (SIGSEGV); before it, all is well.

@@ -6,17 +6,17 @@ Nothing heavy is imported before a task runs: the command line reads `Settings`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from training.dijet_settings import AUTOMATIC_STACK, Settings
+from training.dijet_settings import AUTOMATIC_STACK, BIN_WIDTH, Settings
 
 if TYPE_CHECKING:
     from training.samples import Sample
 
-__all__ = ["Settings", "TrainingTask", "check", "roles", "run", "tasks"]
+__all__ = ["Settings", "TrainingTask", "check", "completed", "roles", "run", "tasks", "uses_keras"]
 
 COMPOSITION = "composition"
 
@@ -36,6 +36,28 @@ class TrainingTask:
     signal: int
     first: int
     stop: int
+
+
+def completed(block: Mapping[str, Any], processor: Any) -> dict[str, Any]:
+    """The training block with its bins, where it has none, from the range of the mass that the processor keeps.
+
+    Raises:
+        ValueError: if bins lie outside of that range, where there are no events, or it has no room for two.
+    """
+    low, high = processor.mass_window()
+    edges = block.get("bin_edges")
+    kept = f"processor.event_mass = {processor.event_mass}, mass_range {low:g} to {high:g} GeV"
+    if edges is None:
+        whole = int((high - low) / BIN_WIDTH + 1e-9)
+        if whole < 2:
+            raise ValueError(f"training.bin_edges: two bins of {BIN_WIDTH:g} GeV do not fit in: {kept}")
+        return {**block, "bin_edges": [low + BIN_WIDTH * k for k in range(whole + 1)]}
+    if float(edges[0]) < low or float(edges[-1]) > high:
+        raise ValueError(
+            f"training.bin_edges = {edges}: the skim has no events in a part of these bins ({kept}); bin_edges: null "
+            "takes the bins from there"
+        )
+    return dict(block)
 
 
 def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
@@ -85,6 +107,11 @@ def _own_settings(settings: Settings, size: int, signal: int) -> Settings:
     else:
         fixed["trees"] = type(settings.trees)()
     return settings.model_copy(update=fixed)
+
+
+def uses_keras(task: TrainingTask) -> bool:
+    """Whether the result depends on the backend of Keras."""
+    return task.settings.classifier == "pfn"
 
 
 def roles(settings: Settings) -> tuple[str, ...]:

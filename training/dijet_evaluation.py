@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dijet_members import Key, Member, Samples, jet_flavour, keys
+from training.dijet_members import Key, Member, Samples, keys
 from training.dijet_pool import Pool, read_pool
 from training.dijet_settings import Settings
 from training.files import write_json
@@ -38,11 +38,9 @@ def evaluate_task(task: TrainingTask, samples: Sequence[Sample], directory: Path
     result = {
         "task": task.kind,
         "name": task.name,
-        "classifier": settings.classifier,
-        "draw": settings.draw,
-        "disjoint": settings.disjoint,
+        "settings": settings.model_dump(mode="json"),
         "seed": task.seed,
-        "pool": _pool_facts(pool, settings),
+        "pool": _pool_facts(drawn),
     }
     if task.kind == "composition":
         result["members"] = _composition(task, drawn, directory, threads)
@@ -63,17 +61,14 @@ def _pairs(task: TrainingTask, drawn: Samples, directory: Path, threads: int) ->
     if settings.keep_models:
         for key, one in zip(trained, outcomes, strict=True):
             one.save(directory / f"sample{key.sample}_pair{key.pair}")
-    flavour = jet_flavour(pool)
-    injection = settings.injection
     share = shared_fraction(len(pool), drawn.weights, size=task.size, disjoint=settings.disjoint)
     return {
         "size": task.size,
         "signal": task.signal,
-        "injection": None if injection is None else {"bin": injection.bin, "mode": injection.mode},
         "shared_fraction": share,
         "members": [
             asdict(key)
-            | _facts(member, one, flavour)
+            | _facts(member, one, drawn.flavour)
             | {"bins": _bin_facts(drawn, key), "observables": _observables(pool, member)}
             for key, member, one in zip(trained, members, outcomes, strict=True)
         ],
@@ -94,8 +89,7 @@ def _composition(task: TrainingTask, drawn: Samples, directory: Path, threads: i
     if task.settings.keep_models:
         for repeat, one in enumerate(outcomes, start=task.first):
             one.save(directory / f"gluon_quark{repeat}")
-    flavour = jet_flavour(drawn.pool)
-    return [_facts(member, one, flavour) for member, one in zip(members, outcomes, strict=True)]
+    return [_facts(member, one, drawn.flavour) for member, one in zip(members, outcomes, strict=True)]
 
 
 def _train(pool: Pool, members: Sequence[Member], settings: Settings, threads: int) -> list[Trained]:
@@ -140,18 +134,19 @@ def area(labels: NDArray[np.int8], scores: Doubles) -> float | None:
 def _bin_facts(drawn: Samples, key: Key) -> list[dict[str, Any]]:
     """Events and flavour of the two bins of a training, with the signal in them."""
     events = drawn.events(key.size, key.sample, key.signal)
-    return [flavour_facts(drawn.pool, events[drawn.pool.bins[events] == b]) for b in (key.pair, key.pair + 1)]
+    return [flavour_facts(drawn, events[drawn.pool.bins[events] == b]) for b in (key.pair, key.pair + 1)]
 
 
-def flavour_facts(pool: Pool, events: Indices) -> dict[str, Any]:
+def flavour_facts(drawn: Samples, events: Indices) -> dict[str, Any]:
     """How many events, and the share of gluons among the jets of known flavour (None where there is none).
 
     `all_gluon`, `mixed` and `no_gluon` are the shares of events of known flavour.
     """
-    flavour = jet_flavour(pool).reshape(-1, pool.jets_per_event)[events]
+    per_event = drawn.pool.jets_per_event
+    flavour = drawn.flavour.reshape(-1, per_event)[events]
     known = flavour[(flavour >= 0).all(axis=1)]
     gluons = known.sum(axis=1)
-    shares = {"all_gluon": gluons == pool.jets_per_event, "no_gluon": gluons == 0}
+    shares = {"all_gluon": gluons == per_event, "no_gluon": gluons == 0}
     shares["mixed"] = ~(shares["all_gluon"] | shares["no_gluon"])
     jets = flavour[flavour >= 0]
     return {
@@ -161,8 +156,8 @@ def flavour_facts(pool: Pool, events: Indices) -> dict[str, Any]:
     }
 
 
-def _pool_facts(pool: Pool, settings: Settings) -> dict[str, Any]:
-    bins = []
+def _pool_facts(drawn: Samples) -> dict[str, Any]:
+    pool, settings, bins = drawn.pool, drawn.settings, []
     for number in range(settings.bins):
         chosen = np.flatnonzero(pool.bins == number)
         low, high = settings.bin_edges[number : number + 2]
@@ -175,7 +170,7 @@ def _pool_facts(pool: Pool, settings: Settings) -> dict[str, Any]:
                 "weighted": float(weight.sum()),
                 "weighted_squares": float(np.square(weight).sum()),
                 "gluon_events": of_gluons,
-                **flavour_facts(pool, chosen),
+                **flavour_facts(drawn, chosen),
             }
         )
     return {"events": len(pool), "jets_per_event": pool.jets_per_event, "kind": settings.pool, "bins": bins}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,11 @@ class Samples:
         self.null = lru_cache(maxsize=4)(self._null)
         self.events = lru_cache(maxsize=4)(self._events)
 
+    @cached_property
+    def flavour(self) -> Labels:
+        """(jets,) of the pool, see `jet_flavour`."""
+        return jet_flavour(self.pool)
+
     def _null(self, size: int, sample: int) -> Indices:
         one = self.settings
         return draw_sample(
@@ -153,7 +158,10 @@ class Samples:
             test=settings.test_jets // per_event,
             most_validation=None if most is None else most // per_event,
         )
-        upper = np.repeat(self.pool.bins == key.pair + 1, per_event).astype(np.int8)
+
+        def upper(jets: Indices) -> Labels:
+            return np.asarray(self.pool.bins[jets // per_event] == key.pair + 1, np.int8)
+
         return _member(parts, per_event, upper, seed_sequence(self.seed, "training", *numbers))
 
     def composition_member(self, repeat: int) -> Member:
@@ -164,7 +172,7 @@ class Samples:
         Raises:
             ValueError: if there are too few jets, or only of one flavour.
         """
-        flavour = jet_flavour(self.pool)
+        flavour = self.flavour
         per_event = self.pool.jets_per_event
         train, test = self.settings.train_jets // per_event, self.settings.test_jets // per_event
         known = np.flatnonzero((flavour >= 0).reshape(-1, per_event).any(axis=1))
@@ -176,13 +184,13 @@ class Samples:
         priority = generator(self.seed, "composition split", repeat).random(len(self.pool))
         most = self.settings.validation_jets // per_event
         parts = split_events(known, priority, train=train, test=test, most_validation=most)
-        member = _member(parts, per_event, flavour, seed_sequence(self.seed, "composition", repeat))
+        member = _member(parts, per_event, flavour.__getitem__, seed_sequence(self.seed, "composition", repeat))
         return _with_known_labels(member)
 
 
-def _member(parts: Subsets, per_event: int, label: Labels, seed: np.random.SeedSequence) -> Member:
+def _member(parts: Subsets, per_event: int, label: Callable[[Indices], Labels], seed: np.random.SeedSequence) -> Member:
     train, validation, test = (jets_of(part, per_event) for part in (parts.train, parts.validation, parts.test))
-    return Member(train, validation, test, label[train], label[validation], label[test], seed)
+    return Member(train, validation, test, label(train), label(validation), label(test), seed)
 
 
 def _with_known_labels(member: Member) -> Member:

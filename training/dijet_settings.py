@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -12,8 +12,14 @@ from training.pfn import PFNParameters
 
 Observable = Literal["multiplicity", "mass", "ptd", "width", "tau21"]
 OBSERVABLES: tuple[Observable, ...] = ("multiplicity", "mass", "ptd", "width", "tau21")
-#: Trainings of one task where `stack` is auto. A constant: the tasks of a run must not depend on the machine.
+#: Trainings of one task where `stack` is auto: on two cores a task of the source's size is done, and kept, within some
+#: minutes. A constant: tasks are planned before a worker is known, and must not depend on the machine.
 AUTOMATIC_STACK = 25
+
+
+#: Of the source.
+BIN_EDGES = (660.0, 760.0, 860.0, 960.0, 1060.0, 1160.0)
+BIN_WIDTH = 100.0
 
 
 class _Frozen(BaseModel):
@@ -58,14 +64,16 @@ class Settings(_Frozen):
     sample_sizes: tuple[int, ...] = Field((50_000, 70_000, 100_000), min_length=1, description="events of a sample")
     samples: int = Field(50, ge=1, description="samples of each size")
     bin_edges: tuple[float, ...] = Field(
-        (660.0, 760.0, 860.0, 960.0, 1060.0, 1160.0), min_length=3, description="bins of the event mass [GeV]"
+        BIN_EDGES,
+        min_length=3,
+        description=f"bins of the event mass [GeV]; null: {BIN_WIDTH:g} GeV each, in the processor's mass_range",
     )
     min_events: int = Field(3000, ge=1, description="events a sample needs in both bins of a pair")
     train_jets: int = Field(12_000, ge=1, description="jets a classifier is trained with")
     test_jets: int = Field(3000, ge=1, description="jets its AUC is computed on")
     validation_jets: int = Field(500, ge=0, description="jets that must be left for validation: one batch")
     most_validation_jets: int | None = Field(
-        None, ge=0, description="most jets a network is validated with after each epoch; all that are left if null"
+        3000, ge=0, description="most of the jets left that a network is validated with; null: all of them"
     )
     draw: Literal["uniform", "weights"] = Field(
         "uniform", description="events are drawn alike, or by the weights of their sub-datasets; never one twice"
@@ -80,9 +88,18 @@ class Settings(_Frozen):
         3, ge=0, description="classifiers of quarks against gluons, for what the flavour composition alone predicts"
     )
     injection: Injection | None = Field(None, description="signal that is put into one bin; none if null")
-    stack: int | Literal["auto"] = Field("auto", description="trainings of one task")
+    stack: int | Literal["auto"] = Field(
+        "auto",
+        description="trainings of one task, at most; a worker trains as many of them at once as its memory holds. "
+        f"auto: {AUTOMATIC_STACK}, for workers without a GPU; with one, several hundred",
+    )
     keep_models: bool = Field(False, description="write every classifier, too: pfn.keras or trees.skops, about 1 MB")
-    threads: int | None = Field(None, ge=1, description="threads of a task; all cores the process may use if null")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="trees that are trained at a time; null: one on each core the process may use. Networks take the "
+        "threads that the backend of Keras has",
+    )
 
     @field_validator("sample_sizes")
     @classmethod
@@ -90,6 +107,12 @@ class Settings(_Frozen):
         if min(sizes) < 1 or len(set(sizes)) < len(sizes):
             raise ValueError("sample sizes must be positive and differ")
         return sizes
+
+    @field_validator("bin_edges", mode="before")
+    @classmethod
+    def _default_edges(cls, edges: Any) -> Any:
+        # Without a processor, whose range `training.dijet_anomaly.completed` knows, null is that of the source.
+        return BIN_EDGES if edges is None else edges
 
     @field_validator("bin_edges")
     @classmethod

@@ -178,6 +178,11 @@ def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
     return result
 
 
+def uses_keras(task: TrainingTask) -> bool:
+    """Whether the result depends on the backend of Keras."""
+    return task.kind == "model" and task.settings.models[task.model].kind == "network"
+
+
 def run(task: TrainingTask, samples: Sequence[Sample], directory: str) -> dict[str, Any]:
     """Train, evaluate and write one task into `<directory>/<task.name>/`; gives what result.json holds.
 

@@ -108,21 +108,22 @@ def _train_networks(particles: Particles, members: Sequence[Member], settings: S
 
 def _replicas_at_once(pool: JetPool, particles: int, members: Sequence[Member], settings: Settings) -> int:
     """How many networks fit beside the pool; which ones are trained together does not change them."""
-    from training.stack_size import free_memory, replicas_per_stack
+    from training.stack_size import free_memory, in_equal_turns, replicas_per_stack, worker_limit
 
     batch = settings.network.batch_size
     whole = [member.train[: len(member.train) // batch * batch].reshape(-1, batch) for member in members]
     # Batches are drawn anew in every epoch: a tenth more than these have is more than any is likely to.
     batches = [rows if len(rows) else one.train[None] for rows, one in zip(whole, members, strict=True)]
     slots = [pool.slots(pool.capacity(rows)) for rows in batches]
-    return replicas_per_stack(
+    fitting = replicas_per_stack(
         settings.network.network(),
         batch,
         int(1.1 * max(slots)),
-        free=free_memory(),
+        free=free_memory(worker_limit()),
         pool=POOL_BYTES * particles,
         most=len(members),
     )
+    return in_equal_turns(len(members), fitting)
 
 
 _device: list[tuple[Particles, JetPool]] = []

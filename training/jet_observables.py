@@ -52,10 +52,7 @@ def centred_jets(particles: Particles, jets: Indices) -> CentredJets:
     Raises:
         ValueError: if a jet has no particle with pT.
     """
-    length = np.diff(particles.offsets)[jets]
-    first = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    jet = np.repeat(np.arange(len(jets)), length)
-    rows = particles.offsets[:-1][jets][jet] + np.arange(first[-1]) - first[:-1][jet]
+    jet, rows, first = _rows(particles, jets)
     pt, y, phi = (np.asarray(values[rows], np.float64) for values in (particles.pt, particles.y, particles.phi))
     total = np.bincount(jet, weights=pt, minlength=len(jets))
     if np.any(total <= 0):
@@ -65,6 +62,15 @@ def centred_jets(particles: Particles, jets: Indices) -> CentredJets:
     phi = np.remainder(phi - reference + np.pi, 2 * np.pi) - np.pi
     mean = [np.bincount(jet, weights=z * values, minlength=len(jets))[jet] for values in (y, phi)]
     return CentredJets(jet, z, y - mean[0], phi - mean[1], first)
+
+
+def _rows(particles: Particles, jets: Indices) -> tuple[Indices, Indices, Indices]:
+    """Of chosen jets, nothing else of the pool: whose each particle is, its number, and where a jet's begin."""
+    begin = particles.offsets[jets]
+    length = particles.offsets[jets + 1] - begin
+    first = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    jet = np.repeat(np.arange(len(jets)), length)
+    return jet, begin[jet] + np.arange(first[-1]) - first[:-1][jet], first
 
 
 def multiplicity(jets: CentredJets) -> Doubles:
@@ -156,8 +162,8 @@ def observables(particles: Particles, jets: Indices, names: Sequence[str]) -> ND
 
 def transverse_momentum(particles: Particles, jets: Indices) -> Doubles:
     """Scalar sum of the particles' pT of chosen jets [GeV], which no classifier sees."""
-    total = np.add.reduceat(np.append(particles.pt, np.float32(0)).astype(np.float64), particles.offsets[:-1])
-    return np.where(np.diff(particles.offsets) > 0, total, 0.0)[jets]
+    jet, rows, _ = _rows(particles, jets)
+    return np.bincount(jet, weights=particles.pt[rows], minlength=len(jets)).astype(np.float64)
 
 
 def check_available(names: Sequence[str]) -> None:

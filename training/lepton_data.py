@@ -136,11 +136,15 @@ def _order(columns: Mapping[str, NDArray[Any]], seed: int) -> Rows:
 def scaled(features: Doubles, rows: Rows, how: str) -> Doubles:
     """Features divided by their mean over `rows`, or less it and divided by the standard deviation there.
 
-    In double precision: the difference of two large features is lost when they are rounded. A mean or a deviation of
-    zero is taken as 1.
+    In double precision: the difference of two large features is lost when they are rounded.
     """
+    offset, factor = scaling_of(features, rows, how)
+    result: Doubles = (features - offset) / factor
+    return result
+
+
+def scaling_of(features: Doubles, rows: Rows, how: str) -> tuple[Doubles, Doubles]:
+    """What `scaled` subtracts from each feature, and then divides by; a mean or a deviation of zero is taken as 1."""
     mean, deviation = features[rows].mean(axis=0), features[rows].std(axis=0)
-    if how == "mean":
-        return features / np.where(mean == 0, 1.0, mean)
-    centred: Doubles = (features - mean) / np.where(deviation == 0, 1.0, deviation)
-    return centred
+    divisor = mean if how == "mean" else deviation
+    return np.zeros_like(mean) if how == "mean" else mean, np.where(divisor == 0, 1.0, divisor)

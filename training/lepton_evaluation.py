@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from training.files import write_json
 from training.lepton_data import Doubles, Leptons, Rows, divided, read_leptons, scaled
 from training.lepton_limit import baselines, binomial_error, by_bins, limit_right, precision_of_inputs
+from training.lepton_models import save_best
 from training.lepton_networks import Task, Trained, train
 from training.lepton_settings import Recipe, Settings
 from training.model_files import package_versions
@@ -29,14 +31,15 @@ Data = Mapping[str, Leptons]
 
 
 def evaluate_task(task: TrainingTask, samples: Sequence[Sample], directory: Path) -> dict[str, Any]:
-    """Run a task and write result.json."""
+    """Run a task and write result.json, with `improved` the best networks beside it."""
     started = time.perf_counter()
     settings = task.settings
     data = {name: read_leptons(stored, settings, seed=task.seed) for name, stored in divided(samples, settings).items()}
-    content = {
+    contents: dict[str, Callable[..., dict[str, Any]]] = {
         "limits": _limits, "history": _history, "overtraining": _overtraining, "scan": _scan,
-        "improved": _improved, "source": _source,
-    }[task.kind](data, settings, task.seed)  # fmt: skip
+        "improved": partial(_improved, directory=directory), "source": _source,
+    }  # fmt: skip
+    content = contents[task.kind](data, settings, task.seed)
     result = {
         "task": task.kind,
         "name": task.name,
@@ -131,19 +134,23 @@ def scan_members(leptons: Leptons, settings: Settings, seed: int) -> list[Task]:
     ]
 
 
-def _improved(data: Data, settings: Settings, seed: int) -> dict[str, Any]:
-    return {"samples": _compare(data, settings, settings.improved, None, seed, "improved")}
+def _improved(data: Data, settings: Settings, seed: int, *, directory: Path) -> dict[str, Any]:
+    found, networks = _compare(data, settings, settings.improved, None, seed, "improved")
+    return {"samples": found, "best": save_best(directory, data, found, networks, settings)}
 
 
 def _source(data: Data, settings: Settings, seed: int) -> dict[str, Any]:
     stored = {"stored": data["stored"]}
-    return {"samples": _compare(stored, settings, settings.source, settings.study_leptons, seed, "source")}
+    return {"samples": _compare(stored, settings, settings.source, settings.study_leptons, seed, "source")[0]}
 
 
 def _compare(
     data: Data, settings: Settings, recipe: Recipe, most: int | None, seed: int, kind: str
-) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Every representation of every sample, with several seeds, which are the same for both samples: one stack."""
+) -> tuple[dict[str, dict[str, list[dict[str, Any]]]], dict[str, dict[str, list[tuple[Task, Trained]]]]]:
+    """Every representation of every sample, with several seeds, which are the same for both samples: one stack.
+
+    The figures and the networks themselves, both by sample and representation.
+    """
     members, keys = [], []
     for sample, leptons in data.items():
         rows = leptons.first(most)
@@ -157,6 +164,7 @@ def _compare(
                 members.append(Task(table, leptons.label, rows, leptons.test, recipe.hidden, own, held))
                 keys.append((sample, representation))
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    networks: dict[str, dict[str, list[tuple[Task, Trained]]]] = {}
     right = {sample: limit_right(leptons) for sample, leptons in data.items()}
     for (sample, representation), task, one in zip(keys, members, train(members, recipe), strict=True):
         facts = metrics(data[sample], one, settings, right[sample]) | {"history": one.history}
@@ -165,7 +173,8 @@ def _compare(
             facts["validation_accuracy"] = float(chosen.mean())
             facts["validation_error"] = binomial_error(float(chosen.mean()), len(chosen))
         found.setdefault(sample, {}).setdefault(representation, []).append(facts)
-    return found
+        networks.setdefault(sample, {}).setdefault(representation, []).append((task, one))
+    return found, networks
 
 
 def _seed(seed: int, kind: str, *numbers: int) -> np.random.SeedSequence:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.lepton_data import Doubles, Leptons, Rows, scaled
+from training.lepton_data import Doubles, Leptons, Rows, scaled, scaling_of
 from training.lepton_settings import REPRESENTATIONS, Recipe
 
 #: Squared masses of electron and muon [GeV^2] (Particle Data Group, 2024), and halfway between them.
@@ -26,6 +26,8 @@ MASS_CUT = 0.1
 MODELS = {"energy": ("rounding_e",), "all": ("rounding_e", "rounding_pt", "rounding_eta")}
 #: Rounding of the arithmetic itself, in units of p E: some steps of 1.1e-16 each.
 _ARITHMETIC = 8 * np.finfo(np.float64).eps
+#: Probabilities so near to a half say nothing: what is left is the rounding of sums, 1e-11 and less.
+_TIE = 1e-6
 #: Bins of p of the fine-binned estimate.
 BINS = 25
 
@@ -67,13 +69,29 @@ def density(error: Doubles, half: Doubles) -> Doubles:
 
 
 def posterior(leptons: Leptons, model: str) -> Doubles:
-    """(N,) probability of a muon, for equal numbers of both; where neither is possible the nearer mass has it."""
+    """(N,) probability of a muon, for equal numbers of both; where neither is possible the nearer mass has it.
+
+    Exactly 0.5 where both explain a lepton equally well: if E alone was rounded, the densities are flat, and where they
+    overlap E is stored as the same number for both flavours.
+    """
     half = widths(leptons, model)
     electron, muon = (density(leptons["m2"] - mass, half) for mass in (ELECTRON, MUON))
     neither = electron + muon <= 0
     nearer = (leptons["m2"] > MIDDLE).astype(np.float64)
-    result: Doubles = np.where(neither, nearer, muon / np.where(neither, 1.0, electron + muon))
+    ratio = np.where(neither, nearer, muon / np.where(neither, 1.0, electron + muon))
+    result: Doubles = np.where(np.abs(ratio - 0.5) < _TIE, 0.5, ratio)
     return result
+
+
+def limit_answers(leptons: Leptons, model: str | None) -> NDArray[np.bool_]:
+    """(N,) which leptons the limit's classifier calls muons, those that could be either by the nearer mass.
+
+    Without a rounding model the fine-binned estimate answers.
+    """
+    if model is None:
+        return binned(leptons) > 0.5
+    probability = posterior(leptons, model)
+    return np.where(probability == 0.5, leptons["m2"] > MIDDLE, probability > 0.5)
 
 
 def binned(leptons: Leptons) -> Doubles:
@@ -116,19 +134,19 @@ def by_bins(values: Doubles, right: NDArray[np.bool_], edges: tuple[float, ...])
 def baselines(leptons: Leptons, p_edges: tuple[float, ...], pt_edges: tuple[float, ...]) -> dict[str, Any]:
     """Accuracies on the test leptons of the mass cut, of cuts on m^2, and of the limit; in all, and in bins.
 
-    `limit` is the likelihood ratio; where the leptons fit no rounding, the fine-binned estimate.
+    `limit` is the likelihood ratio; where the leptons fit no rounding, the fine-binned estimate. For the ratio,
+    `expected` is the accuracy that it has on average for leptons with these momenta and energies, with the standard
+    deviation around it, and `ties` the share of leptons that could be either.
     """
     test, label = leptons.test, leptons.label[leptons.test] == 1
     model = rounding_model(leptons)
-    fine = binned(leptons) > 0.5
-    ratio = fine if model is None else posterior(leptons, model) > 0.5
     answers = {
         "mass_cut": leptons["mass"] > MASS_CUT,
         "middle_cut": leptons["m2"] > MIDDLE,
         "single_mass_cut": leptons["m2_single"] > MASS_CUT**2,
         "single_middle_cut": leptons["m2_single"] > MIDDLE,
-        "binned": fine,
-        "limit": ratio,
+        "binned": binned(leptons) > 0.5,
+        "limit": limit_answers(leptons, model),
     }
     error = leptons["m2"] - np.where(leptons.label == 1, MUON, ELECTRON)
     found: dict[str, Any] = {"model": model, "methods": {}}
@@ -144,6 +162,8 @@ def baselines(leptons: Leptons, p_edges: tuple[float, ...], pt_edges: tuple[floa
     if model is not None:
         sure = posterior(leptons, model)[test]
         found["expected"] = float(np.maximum(sure, 1 - sure).mean())
+        found["expected_error"] = float(np.sqrt(np.sum(sure * (1 - sure)))) / len(test)
+        found["ties"] = float(np.mean(sure == 0.5))
     inside = [(leptons["p"] >= low) & (leptons["p"] < high) for low, high in pairwise(p_edges)]
     found["rms_error"] = [float(np.sqrt(np.mean(error[one] ** 2))) if one.any() else None for one in inside]
     found["negative"] = float(np.mean(leptons["m2"] < 0))
@@ -152,8 +172,7 @@ def baselines(leptons: Leptons, p_edges: tuple[float, ...], pt_edges: tuple[floa
 
 def limit_right(leptons: Leptons) -> NDArray[np.bool_]:
     """Which test leptons the limit's classifier has right."""
-    model = rounding_model(leptons)
-    answer = (binned(leptons) if model is None else posterior(leptons, model)) > 0.5
+    answer = limit_answers(leptons, rounding_model(leptons))
     right: NDArray[np.bool_] = answer[leptons.test] == (leptons.label[leptons.test] == 1)
     return right
 
@@ -175,11 +194,7 @@ def precision_of_inputs(leptons: Leptons, representation: str, recipe: Recipe, r
     """
     features = leptons.features(representation)
     seen = scaled(features, rows, recipe.scaling).astype(np.float32)
-    mean, deviation = features[rows].mean(axis=0), features[rows].std(axis=0)
-    if recipe.scaling == "mean":
-        factor, offset = np.where(mean == 0, 1.0, mean), np.zeros_like(mean)
-    else:
-        factor, offset = np.where(deviation == 0, 1.0, deviation), mean
+    offset, factor = scaling_of(features, rows, recipe.scaling)
     names = REPRESENTATIONS[representation]  # type: ignore[index]
     accuracies = []
     for kind in (np.float64, np.float32):
@@ -187,6 +202,7 @@ def precision_of_inputs(leptons: Leptons, representation: str, recipe: Recipe, r
         m2 = _m2_of(dict(zip(names, back.T, strict=True)))
         accuracies.append(float(((m2[leptons.test] > MIDDLE) == (leptons.label[leptons.test] == 1)).mean()))
     differences = _differences(leptons["p"], names)
+    deviation = features[rows].std(axis=0)
     spread = np.where(deviation == 0, np.inf, deviation)
     return {
         "input_accuracy": accuracies[0],

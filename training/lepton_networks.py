@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.backend import has_gpu
-from training.lepton_settings import Recipe
+from training.lepton_settings import Steps
 from training.networks import DenseNetwork, initial_weights
 from training.optimizers import Optimizer
 from training.stacked import FeaturePool, Member, Part, Schedule, Stack, loss_and_accuracy, train_stack
@@ -44,14 +44,20 @@ class Trained:
     """What a training gave: the probability of a muon for its test and validation leptons, and its history.
 
     `history` has lists of `epoch`, `loss` (training, after the epoch), `train_accuracy`, `test_accuracy`, `test_loss`;
-    `weights` the kernels and biases at each epoch of the history, flat; `largest_weight` is that of the end.
+    `weights` the kernels and biases at each epoch of the history, flat; `layers` are those of the end, without what
+    the network was padded with, and `largest_weight` is the largest of them.
     """
 
     scores: Doubles
     validation_scores: Doubles = field(default_factory=lambda: np.empty(0))
     history: dict[str, list[float]] = field(default_factory=dict)
     weights: list[list[float]] = field(default_factory=list)
-    largest_weight: float = 0.0
+    layers: list[NDArray[np.float32]] = field(default_factory=list)
+
+    @property
+    def largest_weight(self) -> float:
+        """In absolute value."""
+        return max(float(np.abs(layer).max()) for layer in self.layers)
 
 
 def network_of(features: int, hidden: Sequence[int]) -> DenseNetwork:
@@ -60,9 +66,9 @@ def network_of(features: int, hidden: Sequence[int]) -> DenseNetwork:
 
 
 def train(
-    tasks: Sequence[Task], recipe: Recipe, *, keep_weights: bool = False, threads: int | None = None
+    tasks: Sequence[Task], recipe: Steps, *, keep_weights: bool = False, threads: int | None = None
 ) -> list[Trained]:
-    """Train all networks with the recipe, whose `hidden` each task overrides: one stack, or one for each of `threads`.
+    """Train all networks with the recipe, each with its own hidden layers: one stack, or one for each of `threads`.
 
     A step of such small networks keeps one core busy, so without a GPU each core has a stack (None). What a network
     learns does not depend on it, but for the rounding of sums.
@@ -87,7 +93,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _train_stack(tasks: Sequence[Task], network: DenseNetwork, recipe: Recipe, *, keep_weights: bool) -> list[Trained]:
+def _train_stack(tasks: Sequence[Task], network: DenseNetwork, recipe: Steps, *, keep_weights: bool) -> list[Trained]:
     pool, starts = _pool(tasks, network.features)
     members = [_member(task, network, start) for task, start in zip(tasks, starts, strict=True)]
     found = [Trained(np.empty(0)) for _ in tasks]
@@ -105,15 +111,16 @@ def _train_stack(tasks: Sequence[Task], network: DenseNetwork, recipe: Recipe, *
             for name, value in now.items():
                 one.history.setdefault(name, []).append(value)
             if keep_weights:
-                one.weights.append(_flat(weights[number], task))
+                layers = [layer.ravel() for layer in _unpadded(weights[number], task)]
+                one.weights.append([float(value) for value in np.concatenate(layers)])
 
     optimizer = Optimizer(recipe.optimizer, recipe.learning_rate)
     schedule = Schedule(epochs=recipe.epochs, evaluate_every=recipe.evaluate_every)
     stack = train_stack(pool, members, network, optimizer, schedule, on_evaluation=record)
     rows = [task.test + start for task, start in zip(tasks, starts, strict=True)]
-    for one, outputs, weights in zip(found, stack.predict(pool, rows), stack.weights(), strict=True):
+    for one, task, outputs, weights in zip(found, tasks, stack.predict(pool, rows), stack.weights(), strict=True):
         one.scores = outputs[:, 1]
-        one.largest_weight = max(float(np.abs(layer).max()) for layer in weights)
+        one.layers = _unpadded(weights, task)
     nothing = np.empty(0, np.int64)
     rows = [
         (nothing if (own := task.validation) is None else own) + start
@@ -149,8 +156,7 @@ def _member(task: Task, network: DenseNetwork, start: int) -> Member:
     return Member(task.seed, train, test, constants, padded)
 
 
-def _flat(weights: Sequence[NDArray[np.float32]], task: Task) -> list[float]:
-    """The weights of a network without what it was padded with."""
+def _unpadded(weights: Sequence[NDArray[np.float32]], task: Task) -> list[NDArray[np.float32]]:
+    """The kernels and biases of a network without what it was padded with."""
     own = network_of(task.features.shape[1], task.hidden).shapes
-    parts = [layer[tuple(slice(n) for n in shape)].ravel() for layer, shape in zip(weights, own, strict=True)]
-    return [float(value) for value in np.concatenate(parts)]
+    return [layer[tuple(slice(n) for n in shape)] for layer, shape in zip(weights, own, strict=True)]

@@ -31,10 +31,9 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Recipe(_Frozen):
-    """How a network is trained. The defaults are the source's."""
+class Steps(_Frozen):
+    """How a network is trained, whatever its nodes. The defaults are the source's."""
 
-    hidden: tuple[int, ...] = Field((5, 5), min_length=1, description="nodes of the hidden layers, tanh")
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="plain gradient descent, or Adam")
     learning_rate: float = Field(0.01, gt=0, description="of the mean softmax cross-entropy of all training leptons")
     epochs: int = Field(2101, ge=1, description="full-batch steps")
@@ -42,6 +41,12 @@ class Recipe(_Frozen):
         "mean", description="features divided by their training mean, or standardised; in double precision"
     )
     evaluate_every: int = Field(50, ge=1, description="accuracies and weights are kept after so many epochs")
+
+
+class Recipe(Steps):
+    """How a network of certain hidden layers is trained. The defaults are the source's."""
+
+    hidden: tuple[int, ...] = Field((5, 5), min_length=1, description="nodes of the hidden layers, tanh")
 
     @field_validator("hidden")
     @classmethod
@@ -56,7 +61,7 @@ class Scan(_Frozen):
 
     nodes: tuple[int, ...] = Field((1, 2, 3, 4, 5, 6), min_length=1, description="tried in each of the two layers")
     representation: Representation = Field("p2_minus_e2", description="what the networks are given")
-    recipe: Recipe = Field(Recipe(learning_rate=0.02, epochs=901), description="hidden has no part in it")
+    recipe: Steps = Field(Steps(learning_rate=0.02, epochs=901), description="how all of them are trained")
     seeds: int = Field(3, ge=2, description="trainings of each structure")
 
     @field_validator("nodes")

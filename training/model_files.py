@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,13 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.backend import keras_module
+from training.backend import backend_name, keras_module
 from training.features import feature_matrix, required_columns
 from training.files import write_atomically, write_json
 from training.keras_network import NetworkClassifier
 from training.models import Classifier, SklearnClassifier
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "skops", "keras", "tensorflow", "pyarrow", "xgboost", "xgboost-cpu")
+PACKAGES = (
+    "numpy", "scipy", "scikit-learn", "skops", "keras", "tensorflow", "jax", "pyarrow", "energyflow", "fastjet",
+    "xgboost", "xgboost-cpu",
+)  # fmt: skip
 
 # The types in our own pipelines that skops does not trust by itself. A file with any other is not loaded.
 TRUSTED = (
@@ -78,13 +82,18 @@ def mean_score(classifiers: Sequence[Classifier], matrix: NDArray[np.float64]) -
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that a model's numbers may depend on."""
+    """Versions of the packages that a model's numbers may depend on.
+
+    `keras_backend` is the name of the backend, where this process has loaded Keras.
+    """
     result = {}
     for name in PACKAGES:
         try:
             result[name] = version(name)
         except PackageNotFoundError:
             continue
+    if "keras" in sys.modules:
+        result["keras_backend"] = backend_name()
     return result
 
 

@@ -39,7 +39,12 @@ class PFNParameters(Parameters):
     patience: int | None = Field(
         None, ge=1, description="epochs without a better validation loss before a training ends; null: all epochs"
     )
-    evaluate_every: int | None = Field(None, ge=1, description="epochs between two evaluations of the validation jets")
+    evaluate_every: int | None = Field(
+        None,
+        ge=1,
+        description="epochs between two evaluations of the validation jets; null: after the last, with patience after "
+        "each",
+    )
 
     def network(self) -> ParticleFlowNetwork:
         """The network; on a GPU its sums have a fixed order, so that a seed gives one result."""
@@ -59,7 +64,8 @@ class PFNParameters(Parameters):
 
     def schedule(self) -> Schedule:
         """Batches and epochs."""
-        return Schedule(self.epochs, self.batch_size, evaluate_every=self.evaluate_every, patience=self.patience)
+        every = self.evaluate_every or (self.epochs if self.patience is None else 1)
+        return Schedule(self.epochs, self.batch_size, evaluate_every=every, patience=self.patience)
 
 
 def train_pfns(

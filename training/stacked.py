@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from training.backend import keras_module
 from training.networks import Arrays, Network, initial_weights
 from training.optimizers import Optimizer
-from training.stacked_steps import compiled_outputs, compiled_steps, in_turns, one_after_another
+from training.stacked_steps import (
+    compiled_outputs,
+    compiled_steps,
+    in_turns,
+    one_after_another,
+    outputs_one_after_another,
+)
 
 #: Rows of the pool in one evaluation of a replica.
 EVALUATION_BATCH = 1000
@@ -192,6 +198,7 @@ def train_stack(
     for member in members:
         _check_rows(pool, member.train.rows)
     stack = Stack(network, members, optimizer)
+    validated = on_evaluation is not None or any(member.validation is not None for member in members)
     batches = _Batches(pool, stack.members, schedule, network)
     unread: list[list[Any]] = []
     for epoch in range(schedule.epochs):
@@ -208,7 +215,7 @@ def train_stack(
         if len(unread) > 1:
             _record_losses(stack, unread.pop(0))
         every = schedule.evaluate_every or (1 if schedule.patience is not None else 0)
-        if every and ((epoch + 1) % every == 0 or epoch + 1 == schedule.epochs):
+        if every and validated and ((epoch + 1) % every == 0 or epoch + 1 == schedule.epochs):
             _record_losses(stack, unread.pop())
             _validate(stack, pool, epoch + 1)
             if on_evaluation is not None:
@@ -323,6 +330,8 @@ def _evaluate(
     parts = table.reshape(len(rows), -1, batch)
     capacity = pool.capacity(parts)
     function = compiled_outputs(network, pool.gather, capacity)
+    if len(rows) > 1 and in_turns(network, batch, capacity):
+        function = outputs_one_after_another(function)
     found = [
         function(weights, constants, pool.arrays, ops.convert_to_tensor(parts[:, i].copy()))
         for i in range(parts.shape[1])

@@ -84,6 +84,25 @@ def one_after_another(steps: Callable[..., Any]) -> Callable[..., Any]:
     return turns
 
 
+def outputs_one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` (of `compiled_outputs`) with the same arguments and results, called for each replica on its own."""
+
+    def turns(weights: Any, constants: Any, arrays: Any, rows: Any) -> Any:
+        keras = keras_module()
+
+        def turn(replica: int) -> Any:
+            one = slice(replica, replica + 1)
+            mine, fixed = keras.tree.map_structure(lambda array: array[one], [list(weights), list(constants)])
+            return function(mine, fixed, arrays, rows[one])
+
+        found = [turn(0)]  # compiles
+        with ThreadPoolExecutor(TURNS_AT_ONCE) as threads:
+            found += threads.map(turn, range(1, rows.shape[0]))
+        return keras.ops.concatenate(found, axis=0)
+
+    return turns
+
+
 def forget_compiled() -> None:
     """Drop the compiled steps, which a process otherwise keeps for later stacks of the same network."""
     compiled_steps.cache_clear()

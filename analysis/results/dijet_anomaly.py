@@ -8,9 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.results.dijet_figures import events_text
-from analysis.results.dijet_report import Report
+from analysis.results.dijet_report import Report, Settings
 from analysis.results.dijet_sections import mass_section, null_section
-from analysis.results.dijet_settings import Settings
 from analysis.results.dijet_signal import signal_section
 from analysis.results.dijet_training import DijetTraining, load_training
 from analysis.results.document import Document, KeyFigure, Picture, Section
@@ -73,7 +72,11 @@ def produce(directory: Path, settings: Settings) -> list[str]:
 def _flags(training: DijetTraining | None) -> list[str]:
     if training is None:
         return [NO_TRAINING]
-    flags = []
+    flags = [
+        f"the trainings were done with {key} = {made}, which the configuration now has as {now}: the report tells the "
+        "former; train again for the latter"
+        for key, made, now in training.changed
+    ]
     if training.missing:
         one = training.missing == 1
         flags.append(

@@ -1,4 +1,4 @@
-"""What the sections of the dijet_anomaly report share."""
+"""What the sections of the dijet_anomaly report share, and the options of the report."""
 
 from __future__ import annotations
 
@@ -7,16 +7,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.results.dijet_settings import Settings
 from analysis.results.dijet_training import DijetTraining
 from analysis.results.document import Picture
-from analysis.results.plot_style import PlotLabel, save
+from analysis.results.plot_style import Format, PlotLabel, save
 from analysis.results.quantities import Results
 from analysis.results.run_files import RunDirectory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+class Settings(BaseModel):
+    """What the report of dijet_anomaly shows and how. Samples, bins and signal are the training's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    formats: tuple[Format, ...] = Field(("png", "pdf"), description="formats of the plots; PNG is always written")
+    log_axis: bool = Field(True, description="logarithmic event axis in the plot of the event mass")
+    bootstrap: int = Field(1000, ge=50, description="bootstrap replicas of the significances")
+    levels: tuple[float, ...] = Field(
+        (3.0, 5.0), min_length=1, description="significances whose numbers of signal events are looked for"
+    )
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from analysis.results.dijet_checks import history_sections, nothing_section, observables_section, validated
 from analysis.results.dijet_figures import (
     PairFigures,
     bin_figures,
     pair_figures,
 )
-from analysis.results.dijet_observables import observables_section
 from analysis.results.dijet_plots import (
     PairPoints,
     Spectrum,
@@ -26,6 +26,7 @@ from analysis.results.dijet_training import DijetTraining, Ensemble
 from analysis.results.document import Cell, Picture, Section, Table, Value, table
 from analysis.results.quantities import Quantity
 from analysis.results.run_sections import MOST_ROWS, sample_flags
+from training.dijet_anomaly import Settings as TrainingSettings
 
 CLASSIFIERS = {"pfn": "particle flow networks", "trees": "gradient-boosted trees on observables of the jets"}
 BLANK = Cell("–", numeric=True)
@@ -98,6 +99,8 @@ def null_section(report: Report, training: DijetTraining) -> Section:
     }
     parts = [Section("Distributions", pictures=(_null_picture(report, training),))]
     parts.append(observables_section(training, report.results))
+    parts.append(nothing_section(training, report.results))
+    parts += history_sections(training, report.results)
     tables = tuple(_correlation_table(report, training, one) for one in training.null.values())
     parts.append(Section("Correlations of the pairs", text=(CORRELATED,), tables=tables))
     parts.append(
@@ -121,9 +124,6 @@ def _how_drawn(training: DijetTraining) -> list[str]:
     one = training.settings
     how = "each event was equally likely" if one.draw == "uniform" else "events were drawn by their weights"
     part = "" if one.fraction == 1 else f" (a share of {one.fraction:g} of the data set)"
-    validation = (
-        "the rest" if one.most_validation_jets is None else f"at most {one.most_validation_jets:,d} of the rest"
-    )
     lines = [
         f"{one.samples} samples of each size were drawn without replacement from {training.pool['events']:,d} "
         f"events{part}; {how}. For each pair of neighbouring bins {CLASSIFIERS[one.classifier]} learn from "
@@ -131,13 +131,25 @@ def _how_drawn(training: DijetTraining) -> list[str]:
         "others. All jets of an event are in the same subset.",
     ]
     if one.classifier == "pfn":
-        lines[0] += f" {validation.capitalize()} validates."
+        lines[0] += f" {_validation(one, validated=validated(training))}"
     if one.draw == "weights":
         lines.append(
             "Without replacement, heavy events run out: a sample's composition is between that of the weights and that "
             "of the pool."
         )
     return lines
+
+
+def _validation(settings: TrainingSettings, *, validated: bool) -> str:
+    """What became of the jets that are left."""
+    if not validated:
+        return "The rest is not used."
+    most, network = settings.most_validation_jets, settings.network
+    jets = "The rest validates" if most is None else f"At most {most:,d} of the rest validate"
+    every = network.schedule().evaluate_every or network.epochs
+    when = "the last epoch" if every >= network.epochs else f"every {every} epochs and the last"
+    use = "" if network.patience is None else ", and each network is that of its smallest validation loss"
+    return f"{jets} after {'every epoch' if every == 1 else when}{use}."
 
 
 def _overlap(report: Report, training: DijetTraining) -> list[str]:
@@ -148,6 +160,8 @@ def _overlap(report: Report, training: DijetTraining) -> list[str]:
         quantity = report.results.add(f"null.{size}.shared_fraction", Quantity(one.shared, None, "1"))
         if quantity.value is not None:
             shares.append(f"{100 * quantity.value:.3g} % at {size:,d} events")
+    if not shares:
+        return []
     return [
         f"Two samples of one pool share events: on average {', '.join(shares)}. That makes the AUC of different "
         "samples alike: the standard deviation among them is smaller than among samples of new events, by at most "

@@ -98,6 +98,46 @@ def significance(signal: Array, null: Array) -> float:
     return float(signal.mean() - null.mean()) / deviation if deviation > 0 else math.nan
 
 
+def leave_one_out(values: Array) -> Array:
+    """Each value's distance from the mean of the others over their standard deviation, (n,): significance of nothing.
+
+    NaN for a value that is NaN, and for all where fewer than three are not.
+    """
+    there = np.flatnonzero(np.isfinite(values))
+    found = np.full(len(values), np.nan)
+    for k in there if len(there) > 2 else ():
+        found[k] = significance(values[[k]], np.delete(values, k))
+    return found
+
+
+def leave_one_out_error(z: float, n: int) -> float:
+    """Standard error of one of n `leave_one_out` values from mean and deviation of the others, for normal values."""
+    return math.sqrt(1 / (n - 1) + z**2 / (2 * (n - 2)))
+
+
+def expected_above(level: float, n: int) -> float:
+    """How many of n normal values have a `leave_one_out` above `level` on average.
+
+    (x - mean) / (s sqrt(1 + 1 / (n - 1))) has Student's t distribution with n - 2 degrees of freedom.
+    """
+    from scipy.stats import t
+
+    return n * float(t.sf(level / math.sqrt(1 + 1 / (n - 1)), n - 2))
+
+
+def halves(values: Array) -> tuple[float, float]:
+    """Significance of the first half of the values against the second, and its standard error; NaN for too few.
+
+    NaN is no value. The error is that of both means and of the deviation, for normal values.
+    """
+    there = values[np.isfinite(values)]
+    first, second = there[: len(there) // 2], there[len(there) // 2 :]
+    if not len(first) or len(second) < 2:
+        return math.nan, math.nan
+    z = significance(first, second)
+    return z, math.sqrt(1 / len(first) + 1 / len(second) + z**2 / (2 * (len(second) - 1)))
+
+
 def crossing(sizes: Sequence[float], significances: Array, level: float) -> float:
     """Signal events at which the significance first reaches `level`, linear between the sizes and from 0 at 0.
 

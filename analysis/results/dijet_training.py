@@ -27,7 +27,7 @@ class Ensemble:
     well the classifier's own score separates gluons from quarks; `gluons` (samples, pairs, 2), the shares in the lower
     and the upper bin. `observables` has the AUC of single observables of the test jets, by name. `left_out` has, by
     pair, how many there were of what a sample lacked (what, how many are needed); `missing` trainings should be there
-    and are not.
+    and are not. `histories` has what was recorded after the epochs, for each training.
     """
 
     size: int
@@ -40,6 +40,7 @@ class Ensemble:
     left_out: Mapping[int, Lacks] = field(default_factory=dict)
     missing: int = 0
     observables: Mapping[str, Array] = field(default_factory=dict)
+    histories: tuple[Mapping[str, Sequence[float]], ...] = ()
 
     @property
     def samples(self) -> int:
@@ -57,6 +58,9 @@ class DijetTraining:
 
     `null` has the samples without signal by size, `signal` those with, by size and number of signal events. `tagger` is
     the AUC of each classifier of quarks against gluons. `pool` are facts of the events drawn from.
+
+    `settings` are those that the trainings were done with; how many there should be is the configuration's. `changed`
+    has, where the configuration has another value now, the key, the trainings' value, and the configuration's.
     """
 
     settings: Settings
@@ -65,6 +69,7 @@ class DijetTraining:
     tagger: Array
     tagger_missing: int
     pool: Mapping[str, Any]
+    changed: tuple[tuple[str, Any, Any], ...] = ()
 
     @property
     def missing(self) -> int:
@@ -85,19 +90,21 @@ class DijetTraining:
 def load_training(run: RunDirectory) -> DijetTraining | None:
     """The trainings of a run; None when there is none.
 
-    Raises UserError when a result is not one of this analysis, or was made with other settings.
+    Raises UserError when a result is not one of this analysis, or does not belong to the others.
     """
     if not run.models:
         return None
-    settings = _settings(run)
     for files in run.models:
         if files.result.get("task") not in ("pairs", "composition"):
             raise UserError(f"{files.directory / 'result.json'} is no training of dijet_anomaly: train again")
-        made = [bin_["low"] for bin_ in files.result["pool"]["bins"]]
-        if made != list(settings.bin_edges[:-1]) or files.result["classifier"] != settings.classifier:
-            raise UserError(f"{files.directory} was trained with other bins or another classifier: train again")
-        if files.result["task"] == "pairs" and any("observables" not in one for one in files.result["members"]):
+        if "settings" not in files.result or any(
+            "observables" not in one for one in files.result["members"] if files.result["task"] == "pairs"
+        ):
             raise UserError(f"{files.directory} was trained by an earlier version: train again")
+    present = _settings(run)
+    settings, changed = _made_with(run.models, present, int(run.manifest.configuration.get("seed", 0)))
+    if settings.bin_edges != present.bin_edges or settings.classifier != present.classifier:
+        raise UserError(f"{run.models[0].directory} was trained with other bins or another classifier: train again")
     of_pairs = [files for files in run.models if files.result["task"] == "pairs"]
     taggers = [m for files in run.models if files.result["task"] == "composition" for m in files.result["members"]]
     expected = settings.composition_trainings if settings.pool == "simulation" else 0
@@ -112,7 +119,41 @@ def load_training(run: RunDirectory) -> DijetTraining | None:
         tagger=np.array([member["auc"] for member in taggers], np.float64),
         tagger_missing=max(expected - len(taggers), 0),
         pool=run.models[0].result["pool"],
+        changed=changed,
     )
+
+
+#: What says which trainings there should be and how they are run, not what one of them is.
+_PLAN = ("sample_sizes", "samples", "stack", "composition_trainings", "injection", "keep_models", "threads")
+
+
+def _made_with(
+    models: Sequence[ModelFiles], present: Settings, seed: int
+) -> tuple[Settings, tuple[tuple[str, Any, Any], ...]]:
+    """The settings that all trainings were done with, and where the configuration has others now."""
+    plan = set(_PLAN) - ({"samples"} if present.disjoint else set())
+    unused = "network" if present.classifier == "trees" else "trees"
+    now = {key: value for key, value in present.model_dump(mode="json").items() if key not in {*plan, unused}}
+    now |= {"seed": seed}
+    if present.injection is not None:
+        now |= {"injection.bin": present.injection.bin, "injection.mode": present.injection.mode}
+    made: dict[str, Any] = {}
+    for files in models:
+        own = {**files.result["settings"], "seed": files.result["seed"]}
+        if own["injection"] is not None:
+            own |= {f"injection.{key}": own["injection"][key] for key in ("bin", "mode")}
+        for key in now:
+            told = key in own and (key != "samples" or own["disjoint"])
+            if told and made.setdefault(key, own[key]) != own[key]:
+                raise UserError(f"{files.directory} was trained with another {key} than others: train again")
+    changed = tuple((key, made[key], value) for key, value in now.items() if key in made and made[key] != value)
+    content = present.model_dump(mode="json")
+    for key, value, _ in changed:
+        if key.startswith("injection."):
+            content["injection"][key.removeprefix("injection.")] = value
+        elif key not in ("seed", "samples"):
+            content[key] = value
+    return Settings.model_validate(content), changed
 
 
 def _settings(run: RunDirectory) -> Settings:
@@ -128,7 +169,7 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
     gluons = np.full((*shape, 2), np.nan)
     left_out: dict[int, dict[tuple[str, int], list[int]]] = {}
     observables: dict[str, Array] = {}
-    seen = set()
+    seen, histories = set(), []
     for result in results:
         for member in result["members"]:
             at = (member["sample"], member["pair"])
@@ -136,6 +177,7 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
                 continue
             seen.add(at)
             auc[at] = member["auc"]
+            histories.append(member["history"])
             for name, area in member["observables"].items():
                 observables.setdefault(name, np.full(shape, np.nan))[at] = np.nan if area is None else area
             negatives, positives = (np.array([float(n)]) for n in member["jets"]["test"])
@@ -150,4 +192,7 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
                 of_pair = left_out.setdefault(one["pair"], {})
                 of_pair.setdefault((lack["of"], lack["needed"]), []).append(lack["found"])
     shared = results[0]["shared_fraction"] if results else float("nan")
-    return Ensemble(size, signal, auc, error, composition, gluons, shared, left_out, len(wanted - seen), observables)
+    return Ensemble(
+        size, signal, auc, error, composition, gluons, shared, left_out, len(wanted - seen), observables,
+        tuple(histories),
+    )  # fmt: skip

@@ -15,9 +15,8 @@ from analysis.results.lepton_networks import (
     representations_section,
     scan_section,
 )
-from analysis.results.lepton_report import DOUBLE, SAMPLE_TITLES, STORED, Report, Training, load_training
+from analysis.results.lepton_report import DOUBLE, SAMPLE_TITLES, STORED, Report, Settings, Training, load_training
 from analysis.results.lepton_sections import leptons_section, limit_section, mass_section
-from analysis.results.lepton_settings import Settings
 from analysis.results.plot_style import plot_label, style
 from analysis.results.quantities import Results, merge_flags
 from analysis.results.report import write_report

@@ -18,12 +18,13 @@ from analysis.results.lepton_plots import (
     draw_separation,
     draw_weights,
 )
-from analysis.results.lepton_report import DOUBLE, STORED, Raw, Report, Training, best_representation, mean_of
+from analysis.results.lepton_report import DOUBLE, STORED, Raw, Report, Training, mean_of
 from analysis.results.lepton_sections import METHODS
 from analysis.results.plot_curves import Roc, draw_roc
 from analysis.results.quantities import Quantity
+from training.lepton_models import best_representation
 from training.lepton_networks import network_of
-from training.lepton_settings import REPRESENTATIONS, Recipe
+from training.lepton_settings import REPRESENTATIONS, Recipe, Steps
 
 Rows = list[list[Cell | Value]]
 TITLES = {
@@ -64,7 +65,7 @@ def history_section(report: Report, training: Training) -> Section:
     return Section("The source's network", text=text, pictures=pictures)
 
 
-def _described(recipe: Recipe, hidden: Sequence[int | str]) -> str:
+def _described(recipe: Steps, hidden: Sequence[int | str]) -> str:
     nodes = " → ".join(str(one) for one in hidden)
     step = "gradient descent" if recipe.optimizer == "sgd" else "Adam"
     scaling = "divided by their training mean" if recipe.scaling == "mean" else "standardised"
@@ -272,15 +273,18 @@ def best_section(report: Report, training: Training) -> Section:
             [
                 title, best, report.share(f"best.{sample}.accuracy", *mean_of(its[best], "accuracy")),
                 report.share(f"best.{sample}.below_limit", below, error),
-                report.share(f"best.{sample}.auc", *mean_of(its[best], "auc")),
+                report.share(f"best.{sample}.auc", *mean_of(its[best], "auc")), *_saved(report, training, sample),
             ]
         )  # fmt: skip
     tables.append(
         table(
             "The best network, chosen by the validation leptons",
-            ("Training", "Representation", "Accuracy", "Limit − accuracy", "ROC AUC"), rows,
-            ("Test leptons are the same for network and limit; the difference is paired. Of the networks within one "
-                "standard error of the best on the validation leptons, one with the fewest inputs is taken.",),
+            ("Training", "Representation", "Accuracy", "Limit − accuracy", "ROC AUC", "File", "Accuracy of the file"),
+            rows,
+            ("Mean and standard deviation of the trainings; the file below models/ has the one that is right for most "
+                "validation leptons, model.json beside it its features and scaling. Test leptons are the same for "
+                "network and limit; the difference is paired. Of the networks within one standard error of the best on "
+                "the validation leptons, one with the fewest inputs is taken.",),
         )
     )  # fmt: skip
     improved = training.tasks["improved"]["samples"][STORED]
@@ -296,6 +300,11 @@ def best_section(report: Report, training: Training) -> Section:
     pictures.append(report.keep(figure, "roc", captions.roc(areas), "ROC curves", wide=True))
     pictures.append(_by_pt(report, training, improved))
     return Section("Best network", pictures=tuple(pictures), tables=tuple(tables))
+
+
+def _saved(report: Report, training: Training, sample: str) -> tuple[Cell | Value, Cell | Value]:
+    saved = training.tasks["improved"]["best"][sample]
+    return f"improved/{saved['file']}", report.share(f"best.{sample}.file.accuracy", saved["accuracy"], saved["error"])
 
 
 def _by_pt(report: Report, training: Training, improved: dict[str, Sequence[Raw]]) -> Picture:

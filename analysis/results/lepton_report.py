@@ -1,4 +1,4 @@
-"""What the sections of the lepton_id report share: where things come from and go, and what the training gave."""
+"""What the sections of the lepton_id report share: options, where things come from and go, what training gave."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.errors import UserError
 from analysis.results.document import Picture
-from analysis.results.lepton_settings import Settings
-from analysis.results.plot_style import PlotLabel, save
+from analysis.results.plot_style import Format, PlotLabel, save
 from analysis.results.quantities import Quantity, Results
 from analysis.results.run_files import RunDirectory
 from training.lepton_id import KINDS, tasks
 from training.lepton_id import Settings as TrainingSettings
-from training.lepton_settings import REPRESENTATIONS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +24,15 @@ Raw = Mapping[str, Any]
 #: What the training calls the samples, and what the report does.
 STORED, DOUBLE = "stored", "double"
 SAMPLE_TITLES = {STORED: "as stored", DOUBLE: "double precision"}
+
+
+class Settings(BaseModel):
+    """How the report of lepton_id is drawn. Bins, networks and studies are the training's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    formats: tuple[Format, ...] = Field(("png", "pdf"), description="formats of the plots; PNG is always written")
+    bins: int = Field(60, ge=5, description="bins of the distributions")
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,12 @@ def load_training(run: RunDirectory) -> Training | None:
     for files in run.models:
         if files.result.get("task") not in KINDS or "settings" not in files.result:
             raise UserError(f"{files.directory / 'result.json'} is no training of lepton_id: train again")
+        try:
+            TrainingSettings.model_validate(files.result["settings"])
+        except ValidationError as error:
+            key = ".".join(str(part) for part in error.errors()[0]["loc"])
+            message = f"{files.directory / 'result.json'} was made by another version ({key}): train again"
+            raise UserError(message) from error
     found = {str(files.result["task"]): files.result for files in run.models}
     block = run.manifest.configuration.get("training", {})
     settings = TrainingSettings.model_validate({key: value for key, value in block.items() if key != "module"})
@@ -91,17 +105,3 @@ def mean_of(members: Sequence[Raw], key: str) -> tuple[float, float | None]:
     values = np.array([member[key] for member in members], np.float64)
     # Beyond these digits is the rounding of sums, not a spread.
     return round(float(values.mean()), 12), round(float(values.std(ddof=1)), 12) if len(values) > 1 else None
-
-
-def best_representation(of_sample: Mapping[str, Sequence[Raw]]) -> str:
-    """The best representation by the validation leptons: the test leptons have no say.
-
-    Of those within one standard error of the highest mean accuracy, one with the fewest inputs (the rule of Breiman,
-    Friedman, Olshen and Stone, 1984), and of these the highest.
-    """
-    accuracy = {name: mean_of(its, "validation_accuracy")[0] for name, its in of_sample.items()}
-    highest = max(accuracy, key=lambda name: accuracy[name])
-    enough = accuracy[highest] - float(of_sample[highest][0]["validation_error"])
-    inputs = {name: len(columns) for name, columns in REPRESENTATIONS.items()}
-    near = [name for name, value in accuracy.items() if value >= enough]
-    return min(near, key=lambda name: (inputs[name], -accuracy[name]))  # type: ignore[index]

@@ -141,13 +141,16 @@ def limit_section(report: Report, limits: Raw) -> Section:
             accuracy = report.share(f"{method}.{sample}.accuracy", found["accuracy"], found["error"])
             rows.append([SAMPLE_TITLES[sample], title, accuracy])
         if "expected" in of_sample:
-            expected = report.share(f"limit.{sample}.expected", of_sample["expected"])
-            rows.append([SAMPLE_TITLES[sample], "limit: mean of the larger probability", expected])
+            expected = report.share(f"limit.{sample}.expected", of_sample["expected"], of_sample["expected_error"])
+            rows.append([SAMPLE_TITLES[sample], "limit, expected: mean of the larger probability", expected])
+            ties = report.share(f"limit.{sample}.ties", of_sample["ties"])
+            rows.append([SAMPLE_TITLES[sample], "share of leptons that could be either", ties])
     notes = (
         "Balanced test leptons, the same for all; errors are binomial. The limit knows how each lepton's pT, η and E "
         "were rounded, so that the error of E² − p² is a sum of uniform ones of known widths, and takes the flavour "
         "with the larger likelihood: where both flavours have the same spectra, no classifier is better on average.",
         *(f"{SAMPLE_TITLES[name]}: {ROUNDED[its['model']]}." for name, its in limits["samples"].items()),
+        *(_ties(name, its) for name, its in limits["samples"].items() if its.get("ties")),
     )
     tables = [table("What the stored precision allows", ("Leptons", "Method", "Accuracy"), rows, notes)]
     tables.append(_precision_table(report, limits["samples"][STORED]))
@@ -174,6 +177,16 @@ def limit_section(report: Report, limits: Raw) -> Section:
         ),
     )  # fmt: skip
     return Section("Limit of the precision", pictures=pictures, tables=tuple(tables))
+
+
+def _ties(sample: str, found: Raw) -> str:
+    number = sum(map(sum, found["methods"]["limit"]["confusion"]))
+    return (
+        f"{SAMPLE_TITLES[sample]}: {round(found['ties'] * number)} of {number:,d} test leptons could be electrons as "
+        "well as muons: the stored numbers are the same for both. Every classifier is right for half of these on "
+        "average, by chance for more or fewer; the limit gives them the nearer mass, as the cut on the middle does. "
+        "What can be relied on is the expected accuracy."
+    )
 
 
 def _precision_table(report: Report, stored: Raw) -> Table:

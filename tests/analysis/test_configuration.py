@@ -60,6 +60,17 @@ def test_a_wrong_key_or_value_is_one_sentence(override: str, expected: str) -> N
     assert len(str(caught.value)) < 400
 
 
+def test_what_lepton_id_has_no_use_for_is_refused() -> None:
+    assert load_configuration("dijet_anomaly", ("luminosity=5",)).luminosity == 5
+    for override, sentence in (
+        ("luminosity=1000", "luminosity = 1000: lepton_id scales nothing with a luminosity; leave it null"),
+        ("training.scan.recipe.hidden=[3]", "unknown key 'training.scan.recipe.hidden' (known here: epochs, "),
+    ):
+        with pytest.raises(UserError) as caught:
+            load_configuration("lepton_id", (override,))
+        assert sentence in str(caught.value)
+
+
 def test_an_unknown_analysis_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"unknown analysis 'higs4l'; did you mean 'higgs4l'\?"):
         load_configuration("higs4l")
@@ -103,3 +114,13 @@ def test_a_wrong_cluster_is_one_sentence(name: str, override: tuple[str, ...], e
     with pytest.raises(UserError) as caught:
         load_cluster(name, override)
     assert expected in str(caught.value)
+
+
+def test_corrected_masses_alone_give_bins_that_have_events() -> None:
+    corrected = load_configuration("dijet_anomaly", ("processor.event_mass=corrected",))
+    assert corrected.settings("training").bin_edges == (760, 860, 960, 1060, 1160)
+    assert load_configuration("dijet_anomaly").settings("training").bin_edges == (660, 760, 860, 960, 1060, 1160)
+    with pytest.raises(UserError, match=r"bin_edges.*no events.*event_mass = corrected.*bin_edges: null"):
+        load_configuration(
+            "dijet_anomaly", ("processor.event_mass=corrected", "training.bin_edges=[660, 760, 860, 960]")
+        )

@@ -12,8 +12,11 @@ from coffea.nanoevents import BaseSchema
 from coffea.processor import accumulate
 from distributed import Client, LocalCluster
 from support.higgs4l_samples import LUMINOSITY, REAL, metadata, sample
+from support.lepton_files import lepton, write
 from support.mini_files import EventMaker, write_mini
 
+from processors import lepton_id
+from processors.formats import reader_of
 from processors.higgs4l import CUTS, TREE, Settings, branches, build
 from processors.readers import read_root, root_file_facts
 
@@ -104,3 +107,29 @@ def test_at_least_four_and_synthetic_files(tmp_path: Path) -> None:
 
 def test_every_real_sample_is_known(test_data: Path) -> None:
     assert all(Path(sample(test_data, name)[0]).is_file() for name in REAL)
+
+
+@pytest.mark.parametrize("tree", list(lepton_id.SCHEMAS))
+def test_the_lepton_processor_under_the_runner(tmp_path: Path, tree: str) -> None:
+    schema = lepton_id.schema_of(tree)
+    kinds = {0: schema.electron, 1: schema.muon}
+    events = [[lepton(20.0 + k, 0.1 * (k % 9), 0.2, kinds[(k + j) % 2], 0.1) for j in range(k % 3)] for k in range(60)]
+    path = str(write(tmp_path / "leptons.root", tree, events))
+
+    def built(folder: str) -> Any:
+        return lepton_id.build(lepton_id.Settings(), luminosity=None, skim_directory=str(tmp_path / folder))
+
+    runner = processor.Runner(
+        executor=processor.IterativeExecutor(status=False), schema=BaseSchema, chunksize=17
+    )  # fmt: skip
+    fileset = {"leptons": {"files": {path: tree}, "metadata": {"role": "background"}}}
+    found = runner(fileset, processor_instance=built("coffea"))["leptons"]
+    meta = {"dataset": "leptons", "role": "background", "tree": tree}
+    columns = built("own").branches_of(meta)
+    expected = built("own").process(reader_of("root").read(path, tree, columns, 0, 60, meta))["leptons"]
+    assert found["entries"] == expected["entries"] == 60
+    assert found["cutflow"] == expected["cutflow"]
+    assert found["cutflow"]["finite"]["events"] == 40
+    for name, histogram in expected["histograms"].items():
+        assert found["histograms"][name].values(flow=True) == pytest.approx(histogram.values(flow=True))
+    assert rows(tmp_path / "coffea", "leptons").equals(rows(tmp_path / "own", "leptons"))

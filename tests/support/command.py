@@ -21,15 +21,17 @@ NAMES = {
 }
 
 
-def hepbatch(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `hepbatch` with the arguments; its output and exit status."""
+def hepbatch(
+    *arguments: str | Path, cwd: Path, seconds: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs `hepbatch` with the arguments, for so many seconds at most; its output and exit status."""
     return subprocess.run(
         [str(HEPBATCH), *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=seconds,
         check=False,
     )
 

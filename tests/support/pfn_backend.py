@@ -15,7 +15,7 @@ from training.jets import JetPool, preprocess
 from training.networks import ParticleFlowNetwork, cross_entropy
 from training.optimizers import Optimizer
 from training.pfn import PFNClassifier, PFNParameters, train_pfns
-from training.stack_size import bytes_per_replica
+from training.stack_size import bytes_of_training
 from training.stacked import Member, Part, Stack
 from training.stacked_steps import _step, compiled_steps
 
@@ -76,7 +76,7 @@ def memory(pool: JetPool, label: np.ndarray) -> dict[str, np.ndarray]:
     analysis = lowered.compile().memory_analysis()
     own = sum(array.nbytes for array in pool.arrays)
     used = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes - own
-    return {"memory": np.array([used, 2 * bytes_per_replica(network, 100, pool.slots(capacity))])}
+    return {"memory": np.array([used, 2 * bytes_of_training(network, 100, pool.slots(capacity))])}
 
 
 def cost(pool: JetPool, label: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 from support.dijet_skims import EDGES, make_events, write_events
 
-from training.dijet_anomaly import Settings, check, roles, run, tasks
+from processors.dijet_anomaly import Settings as ProcessorSettings
+from training.dijet_anomaly import Settings, check, completed, roles, run, tasks
 from training.dijet_evaluation import area, cached_pool
 from training.dijet_members import Key, Samples, jet_flavour, keys
 from training.jet_observables import observables
@@ -322,3 +323,18 @@ def test_a_draw_by_weight_prefers_heavy_events(sample: Sample) -> None:
 
 def test_the_edges_of_the_default_are_the_source_s() -> None:
     assert Settings().bin_edges == EDGES
+
+
+def test_bins_follow_the_range_of_the_processor() -> None:
+    def edges(processor: dict[str, Any], **training: Any) -> list[float]:
+        found: list[float] = completed(training, ProcessorSettings.model_validate(processor))["bin_edges"]
+        return found
+
+    assert edges({}) == edges({}, bin_edges=None) == list(EDGES)
+    assert edges({"event_mass": "corrected"}) == list(EDGES[1:])
+    assert edges({"mass_range": [700, 950]}) == [700, 800, 900]
+    assert edges({}, bin_edges=[700, 800, 1000]) == [700, 800, 1000]
+    with pytest.raises(ValueError, match=r"660.*no events .*event_mass = corrected, mass_range 760 to 1160.*null"):
+        edges({"event_mass": "corrected"}, bin_edges=list(EDGES))
+    with pytest.raises(ValueError, match="two bins of 100 GeV do not fit"):
+        edges({"mass_range": [700, 850]})

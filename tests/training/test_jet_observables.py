@@ -112,6 +112,17 @@ def test_the_momentum_of_a_jet_is_that_of_its_particles() -> None:
     assert transverse_momentum(particles, np.array([2, 0, 1, 3])).tolist() == [6.0, 1.0, 0.0, 0.0]
 
 
+def test_the_momentum_of_chosen_jets_is_a_sum_over_their_particles_alone() -> None:
+    particles, jets = _jets(5)
+    chosen = np.array([11, 0, 39, 3, 11])
+    expected = [math.fsum(p[0] for p in jets[one]) for one in chosen]
+    np.testing.assert_allclose(transverse_momentum(particles, chosen), expected, rtol=1e-12)
+    others = np.repeat(~np.isin(np.arange(len(jets)), chosen), np.diff(particles.offsets))
+    particles.pt[others] = np.nan
+    np.testing.assert_allclose(transverse_momentum(particles, chosen), expected, rtol=1e-12)
+    assert len(transverse_momentum(particles, chosen[:0])) == 0
+
+
 def test_chosen_jets_have_the_values_they_have_among_all() -> None:
     particles, jets = _jets(3)
     names = NAMES[:4]

@@ -1,4 +1,6 @@
+import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ import skops.io
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from training.model_files import StoredModel, load_model, save_models
+from training.backend import keras_module
+from training.model_files import StoredModel, load_model, package_versions, save_models
 from training.models import TrainingSet, fit_models
 from training.parameters import KINDS, combinations
 
@@ -117,3 +120,13 @@ def test_prediction_needs_its_columns(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="feature pt4l of the model forest is not finite"):
         model.predict({"m4l": np.ones(2), "pt4l": np.array([1.0, np.nan])})
     assert model.predict({"m4l": np.empty(0), "pt4l": np.empty(0)}).shape == (0,)
+
+
+def test_versions_name_the_backend_of_keras_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    keras_module()
+    assert package_versions()["keras_backend"] == "tensorflow"
+    monkeypatch.delitem(sys.modules, "keras")
+    found = package_versions()
+    assert "keras_backend" not in found
+    for name in ("energyflow", "fastjet", "jax"):
+        assert (name in found) == (importlib.util.find_spec(name) is not None), name

@@ -10,7 +10,15 @@ from pydantic import ValidationError
 from training.jets import JetPool, Jets, preprocess
 from training.networks import ParticleFlowNetwork, initial_weights
 from training.pfn import PFNClassifier, PFNParameters, keras_model, load_pfn, predict, scores, train_pfns
-from training.stack_size import bytes_per_replica, free_memory, replicas_per_stack
+from training.stack_size import (
+    bytes_of_evaluation,
+    bytes_of_training,
+    bytes_per_replica,
+    free_memory,
+    in_equal_turns,
+    replicas_per_stack,
+    worker_limit,
+)
 from training.stacked import Member, Part, predict_stack, train_stack
 
 SMALL = PFNParameters(phi_units=(16, 12), f_units=(10,), epochs=1, batch_size=60)
@@ -163,7 +171,11 @@ def test_as_many_replicas_as_the_memory_holds() -> None:
     each = bytes_per_replica(network, 500, slots)
     activations = slots * (9 + 328) + 500 * (128 + 300 + 2)
     parameters = 500 + 10100 + 12928 + 12900 + 10100 + 10100 + 202
-    assert each == 4 * (3 * activations + 7 * parameters)
+    assert each == bytes_of_training(network, 500, slots) == 4 * (3 * activations + 7 * parameters)
+    # Small batches: an evaluation of 1000 jets is more than a step of 100.
+    small = bytes_per_replica(network, 100, 5000)
+    assert small == bytes_of_evaluation(network, 100, 5000) > bytes_of_training(network, 100, 5000)
+    assert small > 4 * 50_000 * (9 + 328)
     assert replicas_per_stack(network, 500, slots, free=int(10.5 * each / 0.8)) == 10
     assert replicas_per_stack(network, 500, slots, free=int(10.5 * each / 0.8), pool=3 * each) == 7
     assert replicas_per_stack(network, 500, slots, free=10**15, most=64) == 64
@@ -171,6 +183,23 @@ def test_as_many_replicas_as_the_memory_holds() -> None:
         replicas_per_stack(network, 500, slots, free=each)
 
 
+@pytest.mark.parametrize(("networks", "at_once", "expected"), [(200, 150, 100), (200, 200, 200), (7, 3, 3), (1, 9, 1)])
+def test_turns_are_of_nearly_one_size(networks: int, at_once: int, expected: int) -> None:
+    assert in_equal_turns(networks, at_once) == expected
+
+
 def test_a_worker_uses_no_more_than_its_limit() -> None:
     assert 0 < free_memory(2**40) == pytest.approx(free_memory(), rel=0.2)
     assert free_memory(1000) == 0
+
+
+@pytest.mark.slow
+def test_the_limit_is_that_of_the_dask_worker() -> None:
+    from distributed import Client, LocalCluster
+
+    assert worker_limit() is None
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, memory_limit="900 MiB", dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        assert client.submit(worker_limit).result(120) == 900 * 2**20

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,12 @@ from analysis.results.dijet_training import load_training
 from analysis.results.document import Picture
 from analysis.results.run_files import RunDirectory
 
-# The signal's bin is between two others: both pairs are touched by it. With 450 of about 870 events there, of gluons
-# alone in a place with 16 % of such events, the signal is overwhelming; with 60 it is not.
+# The signal's bin is between two others: both pairs are touched by it. With 650 beside about 870 events there, of
+# gluons alone in a place with 16 % of such events, the signal is overwhelming; with 60 it is not.
 TRAINING: dict[str, Any] = {
     "sample_sizes": [2500], "samples": 9, "bin_edges": [660, 760, 860, 960, 1060], "min_events": 300,
     "train_jets": 900, "test_jets": 600, "validation_jets": 20, "classifier": "trees", "composition_trainings": 2,
-    "injection": {"bin": 2, "sizes": [60, 450], "samples": 6},
+    "injection": {"bin": 2, "sizes": [60, 650], "samples": 6},
     "trees": {
         "observables": ["multiplicity", "mass", "ptd", "width"],
         "parameters": {"max_iter": 15, "max_leaf_nodes": 4, "min_samples_leaf": 30},
@@ -41,7 +42,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with trainings, without a report."""
-    return make_dijet_run(tmp_path_factory.mktemp("run"), TRAINING, events=16_000)
+    return make_dijet_run(tmp_path_factory.mktemp("run"), TRAINING, events=24_000)
 
 
 @pytest.fixture(scope="module")
@@ -93,29 +94,82 @@ def test_a_null_stays_null_and_a_signal_is_found(finished: tuple[Path, list[str]
         assert abs(results[f"null.2500.{pair}.composition_score"]["value"] - 0.5) < 0.02
         assert abs(results[f"null.2500.{pair}.composition_tagger"]["value"] - 0.5) < 0.02
     for pair in TOUCHED:
-        small, large = (results[f"signal.2500.{size}.{pair}.significance"] for size in (60, 450))
-        assert large["value"] > 4
+        small, large = (results[f"signal.2500.{size}.{pair}.significance"] for size in (60, 650))
+        assert large["value"] > 5
         assert large["value"] > 3 * abs(small["value"])
         three, five = (results[f"signal.2500.{pair}.events_at_{level}_sigma"] for level in (3, 5))
-        assert 0 < three["value"] < 450
+        assert 0 < three["value"] < 650
         assert five["value"] is None or five["value"] > three["value"]
         low, high = (results[f"signal.2500.{pair}.events_at_3_sigma.{end}"]["value"] for end in ("low", "high"))
         assert low <= three["value"] <= (high or math.inf)
         # 8 others without signal: 1/9 is as far as counting goes.
-        assert results[f"signal.2500.450.{pair}.p_empirical"]["value"] == pytest.approx(1 / 9)
-        assert "smallest value" in results[f"signal.2500.450.{pair}.p_empirical"]["flags"][0]
-        assert results[f"signal.2500.450.{pair}.p_student"]["value"] < 0.01
-    assert results["signal.2500.450.p_global"]["value"] == pytest.approx(1 / 9)
-    assert results["signal.2500.450.p_global_bound"]["value"] < 0.01
+        assert results[f"signal.2500.650.{pair}.p_empirical"]["value"] == pytest.approx(1 / 9)
+        assert "smallest value" in results[f"signal.2500.650.{pair}.p_empirical"]["flags"][0]
+        assert results[f"signal.2500.650.{pair}.p_student"]["value"] < 0.01
+    assert results["signal.2500.650.p_global"]["value"] == pytest.approx(1 / 9)
+    assert results["signal.2500.650.p_global_bound"]["value"] < 0.01
     assert results["signal.2500.60.p_global_bound"]["value"] > 0.01
     assert not any(name.startswith("signal.2500") and PAIRS[2] in name for name in results)
+
+
+def test_without_injection_there_is_no_significance(finished: tuple[Path, list[str]]) -> None:
+    """Each sample against the others, and half of them against the other half, in a plain loop."""
+    results = results_of(finished[0])
+    null = members(finished[0], "null_")
+    for number, pair in enumerate(PAIRS):
+        by_sample = {one["sample"]: one["auc"] for one in null if one["pair"] == number}
+        values = [by_sample[sample] for sample in range(9)]
+        alone = []
+        for k, value in enumerate(values):
+            others = values[:k] + values[k + 1 :]
+            alone.append((value - statistics.mean(others)) / statistics.stdev(others))
+        prefix = f"null.2500.{pair}.significance"
+        assert results[f"{prefix}.largest"]["value"] == pytest.approx(max(alone))
+        assert results[f"{prefix}.above_2.samples"]["value"] == sum(z > 2 for z in alone)
+        assert 0 < results[f"{prefix}.above_2.expected_samples"]["value"] < 1
+        z = (statistics.mean(values[:4]) - statistics.mean(values[4:])) / statistics.stdev(values[4:])
+        assert results[f"{prefix}.halves"]["value"] == pytest.approx(z)
+        assert abs(z) < 2
+        assert max(alone) < 5
+    page = (finished[0] / "report.html").read_text(encoding="utf-8")
+    assert "Significance without injection" in page
+    assert "Course of the trainings" not in page  # trees have no epochs
+
+
+@pytest.mark.usefixtures("no_plots")
+@pytest.mark.parametrize("validates", [True, False])
+def test_what_validated_the_networks_is_told_with_their_course(copy: Path, validates: bool) -> None:
+    """Of networks; the trees' results stand in for them, with a history as networks have it."""
+
+    def network(result: dict[str, Any]) -> None:
+        result["settings"].update(classifier="pfn", network={"epochs": 3, "evaluate_every": 2})
+        for number, member in enumerate(result["members"]):
+            member["history"] = {"loss": [0.7, 0.6, 0.5 + 0.01 * (number % 2)]}
+            if validates:
+                member["history"] |= {
+                    "validation_loss": [0.65, 0.6], "validation_accuracy": [0.6, 0.7], "evaluated_epoch": [2.0, 3.0],
+                }  # fmt: skip
+
+    edit_members(copy, "", network)
+    edit_json(copy / "manifest.json", lambda m: m["configuration"]["training"].update(
+        classifier="pfn", network={"epochs": 3, "evaluate_every": 2}
+    ))  # fmt: skip
+    produce(copy, QUICK)
+    page, results = (copy / "report.html").read_text(encoding="utf-8"), results_of(copy)
+    assert ("At most 3,000 of the rest validate after every 2 epochs and the last." in page) == validates
+    assert ("The rest is not used." in page) != validates
+    assert results["null.2500.epoch3.loss"]["value"] == pytest.approx(0.505, abs=0.001)
+    assert ("null.2500.epoch3.validation_loss" in results) == validates
+    assert "null.2500.epoch1.validation_loss" not in results
+    if validates:
+        assert results["null.2500.epoch2.validation_accuracy"]["value"] == pytest.approx(0.6)
 
 
 def test_the_composition_predicts_the_lift_of_a_gluon_signal(finished: tuple[Path, list[str]]) -> None:
     """The invented jets differ by flavour alone, and so does the signal: the prediction must hold."""
     results = results_of(finished[0])
     for pair in TOUCHED:
-        prefix = f"signal.2500.450.{pair}"
+        prefix = f"signal.2500.650.{pair}"
         auc, predicted = results[f"{prefix}.auc"], results[f"{prefix}.composition_score"]
         assert auc["value"] > 0.55
         error = math.hypot(auc["uncertainty"], predicted["uncertainty"])
@@ -124,7 +178,7 @@ def test_the_composition_predicts_the_lift_of_a_gluon_signal(finished: tuple[Pat
 
 def test_figures_are_those_of_the_trainings(finished: tuple[Path, list[str]]) -> None:
     directory, results = finished[0], results_of(finished[0])
-    null, signal = members(directory, "null_"), members(directory, "signal_450")
+    null, signal = members(directory, "null_"), members(directory, "signal_650")
     for number, pair in enumerate(PAIRS):
         aucs = {one["sample"]: one["auc"] for one in null if one["pair"] == number}
         values = np.array(list(aucs.values()))
@@ -147,8 +201,8 @@ def test_figures_are_those_of_the_trainings(finished: tuple[Path, list[str]]) ->
         with_signal = [one["auc"] for one in signal if one["pair"] == number]
         if pair in TOUCHED:
             expected_z = (np.mean(with_signal) - values.mean()) / values.std(ddof=1)
-            assert results[f"signal.2500.450.{pair}.significance"]["value"] == pytest.approx(expected_z)
-            assert results[f"signal.2500.450.{pair}.samples"]["value"] == 6
+            assert results[f"signal.2500.650.{pair}.significance"]["value"] == pytest.approx(expected_z)
+            assert results[f"signal.2500.650.{pair}.samples"]["value"] == 6
     pool = json.loads((directory / "models" / "null_2500_000" / "result.json").read_text())["pool"]
     assert shared == pytest.approx(2500 / pool["events"])
     assert results["pool.bin1.weighted"]["uncertainty"] > 0
@@ -223,12 +277,12 @@ def test_samples_left_out_are_counted(copy: Path) -> None:
 
 @pytest.mark.usefixtures("no_plots")
 def test_a_failed_training_is_a_flag_and_the_rest_is_reported(copy: Path) -> None:
-    shutil.rmtree(copy / "models" / "signal_450_in_2500_000")
+    shutil.rmtree(copy / "models" / "signal_650_in_2500_000")
     shutil.rmtree(copy / "models" / "composition")
     flags = produce(copy, QUICK)
     assert "14 trainings are missing: see the failures" in flags
     results = results_of(copy)
-    assert results[f"signal.2500.450.{PAIRS[0]}.significance"]["value"] is None
+    assert results[f"signal.2500.650.{PAIRS[0]}.significance"]["value"] is None
     assert results[f"null.2500.{PAIRS[0]}.composition_tagger"]["value"] is None
     assert results[f"signal.2500.60.{PAIRS[0]}.significance"]["value"] is not None
     assert results["signal.2500.60.p_global"]["value"] is not None
@@ -243,7 +297,7 @@ def test_a_pair_that_no_sample_entered_leaves_the_others(copy: Path) -> None:
     produce(copy, QUICK)
     results = results_of(copy)
     assert results[f"null.2500.{PAIRS[2]}.auc"]["value"] is None
-    assert results["signal.2500.450.p_global"]["value"] == pytest.approx(1 / 9)
+    assert results["signal.2500.650.p_global"]["value"] == pytest.approx(1 / 9)
 
 
 @pytest.mark.usefixtures("no_plots")
@@ -266,6 +320,45 @@ def test_trainings_of_another_configuration_are_refused(copy: Path) -> None:
         produce(copy, QUICK)
     edit_json(copy / "models" / "composition" / "result.json", lambda result: result.update(task="model"))
     with pytest.raises(UserError, match="is no training of dijet_anomaly"):
+        produce(copy, QUICK)
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_the_report_tells_the_settings_of_the_trainings_not_those_of_now(copy: Path) -> None:
+    """A configuration that was changed after the training: what is told stays true, and the change is a flag."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["configuration"]["seed"] = 6
+        training = manifest["configuration"]["training"]
+        training.update(draw="weights", disjoint=True, train_jets=800, threads=1, stack=3)
+        training["injection"].update(bin=3, mode="replace")
+
+    produce(copy, QUICK)
+    before = json.loads((copy / "results.json").read_text())
+    edit_json(copy / "manifest.json", change)
+    flags = produce(copy, QUICK)
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    for sentence in ("each event was equally likely", "are added to the events of bin 2", "900 jets"):
+        assert sentence in page, sentence
+    assert "The samples of one size are disjoint" not in page
+    told = [flag.split(",")[0] for flag in flags if flag.startswith("the trainings were done with")]
+    assert set(told) == {
+        "the trainings were done with " + one
+        for one in (
+            "seed = 5", "draw = uniform", "disjoint = False", "train_jets = 900", "injection.bin = 2",
+            "injection.mode = add",
+        )
+    }  # fmt: skip
+    after = json.loads((copy / "results.json").read_text())
+    assert {name: one for name, one in after.items() if name.endswith(".auc")} == {
+        name: one for name, one in before.items() if name.endswith(".auc")
+    }
+    one = copy / "models" / "null_2500_000" / "result.json"
+    edit_json(one, lambda result: result["settings"].update(draw="weights"))
+    with pytest.raises(UserError, match="was trained with another draw than others: train again"):
+        produce(copy, QUICK)
+    edit_json(one, lambda result: result.pop("settings"))
+    with pytest.raises(UserError, match="was trained by an earlier version"):
         produce(copy, QUICK)
 
 

@@ -1,11 +1,16 @@
 """Captions of lepton_id follow the numbers: what is not so is not said."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from analysis.errors import UserError
 from analysis.results import lepton_captions as captions
+from analysis.results.lepton_report import load_training
+from training.lepton_id import Settings
 from training.lepton_limit import MUON
 
 
@@ -97,3 +102,11 @@ def test_why_a_representation_fails_is_said_only_of_those_whose_flavours_are_clo
     assert "weights of about 2,000,000, " in text
     assert "the largest weight of these trainings is 3.2" in text
     assert captions.why("x", {"mass": its["mass"]}, inputs) is None
+
+
+def test_a_training_of_another_version_is_named() -> None:
+    settings = Settings().model_dump(mode="json")
+    settings["scan"]["recipe"]["hidden"] = [5, 5]
+    files = SimpleNamespace(directory=Path("models/scan"), result={"task": "scan", "settings": settings})
+    with pytest.raises(UserError, match=r"result\.json was made by another version \(scan\.recipe\.hidden\): train"):
+        load_training(SimpleNamespace(models=(files,)))  # type: ignore[arg-type]
