@@ -19,10 +19,15 @@ from analysis.errors import UserError
 from processors.errors import ReadError, first_line
 from processors.faults import is_transient
 from processors.patient import Patience, patience
+from processors.webdav import SCHEMES
 
 Result = TypeVar("Result")
 #: The list; it is written last, so a run that has one is there as a whole.
 INDEX = "published.json"
+#: Bytes of a file that are held while it is written.
+BLOCK = 4 * 2**20
+#: Stores of objects: their only folders are buckets.
+WITHOUT_FOLDERS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,15 @@ class Index(BaseModel):
 class Place:
     """An address of any file system of fsspec, asked with patience. What goes wrong for good is a UserError."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, writing: bool = False) -> None:
         from processors.remote import file_system
 
         self.address = address.rstrip("/")
+        if writing and address.startswith(("http://", "https://")):
+            raise UserError(f"{address} cannot be written to: a server with WebDAV has an address with davs://")
         self._patience: Patience = patience()
         try:
-            self.system, self._root = file_system(self.address, self._patience)
+            self.system, self._root = file_system(self.address, self._patience, writing=writing)
         except (ReadError, OSError) as problem:
             raise UserError(f"{address}: {first_line(problem)}") from problem
 
@@ -90,6 +97,20 @@ class Place:
                 return bytes(file.read())
 
         return self.patiently(name, look)
+
+    def put(self, path: Path, name: str) -> None:
+        """Writes the content of a file here to one of the place; one attempt."""
+        if self.address.partition("://")[0] in SCHEMES:  # opened for writing, it would be copied here once more
+            self.system.put_file(str(path), self.at(name))
+            return
+        self.make_folder(name)
+        with path.open("rb") as source, self.system.open(self.at(name), "wb") as target:
+            shutil.copyfileobj(source, target, BLOCK)
+
+    def make_folder(self, name: str) -> None:
+        """Makes the folders that a file is to be in. A bucket is not made: its name may be a slip."""
+        if self.address.partition("://")[0] not in WITHOUT_FOLDERS:
+            self.system.makedirs(self.at(name).rpartition("/")[0], exist_ok=True)
 
     def patiently(self, name: str, call: Callable[[], Result]) -> Result:
         """What a call gives; it is made again where its error may go away."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from analysis.errors import UserError
 from analysis.files import read_json, write_json
 from analysis.manifest import now
 from analysis.progress import say
-from analysis.published_run import INDEX, Listed, Place, index_of, read_index
+from analysis.published_run import BLOCK, INDEX, Listed, Place, index_of, read_index
 from cluster.space import shown
 
 #: What a published run has: results, not what the engine needs to go on.
@@ -25,9 +24,8 @@ FILES = ("manifest.json", "cutflow.json", "histograms.json", "histograms.root", 
 FOLDERS = ("skim", "models", "plots")
 #: Below the run directory: what was brought where and was found to be right there.
 MEMORY = ".published"
-#: Files that are on their way at once, and bytes of one that are held.
+#: Files that are on their way at once.
 AT_ONCE = 4
-BLOCK = 4 * 2**20
 
 
 def publish_run(directory: Path, address: str) -> None:
@@ -36,7 +34,7 @@ def publish_run(directory: Path, address: str) -> None:
     What an earlier attempt brought is not brought again. The list of all, `published.json`, is removed before anything
     changes and written at the end. Raises UserError where the address does not take it; the same command goes on.
     """
-    place = Place(address)
+    place = Place(address, writing=True)
     names = list(contents(directory))
     if not names:
         raise UserError(f"there is no finished run in {directory} to publish")
@@ -115,9 +113,7 @@ def _same(known: dict[str, Any] | None, one: Listed) -> bool:
 
 def _bring(place: Place, path: Path, name: str, one: Listed) -> None:
     def bring() -> None:
-        _make_folder(place, name)
-        with path.open("rb") as source, place.system.open(place.at(name), "wb") as target:
-            shutil.copyfileobj(source, target, BLOCK)
+        place.put(path, name)
         _verify(place, name, one)
 
     place.patiently(name, bring)
@@ -125,7 +121,7 @@ def _bring(place: Place, path: Path, name: str, one: Listed) -> None:
 
 def _write(place: Place, name: str, content: bytes) -> None:
     def write() -> None:
-        _make_folder(place, name)
+        place.make_folder(name)
         with place.system.open(place.at(name), "wb") as target:
             target.write(content)
         _verify(place, name, Listed(len(content), hashlib.sha256(content).hexdigest()))
@@ -137,10 +133,6 @@ def _remove(place: Place, name: str) -> None:
     place.system.invalidate_cache()
     if place.system.exists(place.at(name)):
         place.system.rm_file(place.at(name))
-
-
-def _make_folder(place: Place, name: str) -> None:
-    place.system.makedirs(place.at(name).rpartition("/")[0], exist_ok=True)
 
 
 def _verify(place: Place, name: str, one: Listed) -> None:

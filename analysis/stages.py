@@ -273,7 +273,7 @@ def make_request(
     if publish is not None:
         from analysis.published_run import Place
 
-        Place(publish)  # whether there is a package for it is said before anything runs
+        Place(publish, writing=True)  # whether there is a package for it is said before anything runs
     return Request(
         configuration, catalogue, directory, cluster, cluster_name, fresh, limit_files, retry_failed, publish
     )

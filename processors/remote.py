@@ -11,6 +11,7 @@ from typing import Any, Self
 import fsspec
 import fsspec.asyn
 
+from processors import webdav
 from processors.errors import UnreadableFile, first_line
 from processors.patient import Attempts, Patience
 
@@ -19,26 +20,41 @@ BLOCK = 256 * 1024
 BLOCKS_KEPT = 64
 #: Schemes of XRootD's addresses.
 XROOTD = ("root", "xroot")
+#: The extra of this package that brings what a scheme needs.
+EXTRAS = {**dict.fromkeys(XROOTD, "xrootd"), "s3": "s3", "s3a": "s3", **dict.fromkeys(webdav.SCHEMES, "webdav")}
 #: Requests at once to a server that is asked for each range on its own.
 CONNECTIONS = 32
 
 
-def file_system(path: str, patience: Patience) -> tuple[Any, str]:
-    """The file system of an address, and the path there. Raises UnreadableFile where nothing here can read it."""
+def file_system(path: str, patience: Patience, *, writing: bool = False) -> tuple[Any, str]:
+    """The file system of an address, and the path there. Raises UnreadableFile where nothing here can open it.
+
+    With `writing` it is one that can write, where the address has any.
+    """
     scheme = path.partition("://")[0]
     try:
         if scheme in XROOTD:
             from processors import xrootd
 
             return xrootd.file_system(path, patience)
-        system, inner = fsspec.core.url_to_fs(path)
+        if scheme in webdav.SCHEMES and writing:
+            return webdav.file_system(path, patience)
+        system, inner = fsspec.core.url_to_fs(path) if scheme not in webdav.SCHEMES else _web(path)
     except ImportError as problem:
-        extra = "; pip install 'hepbatch[xrootd]' brings it" if scheme in XROOTD else ""
+        extra = f"; pip install 'hepbatch[{EXTRAS[scheme]}]' brings it" if scheme in EXTRAS else ""
         raise UnreadableFile(
-            f"cannot read {path}: a package for {scheme}:// is missing here: {first_line(problem)}{extra}"
+            f"cannot {'write' if writing else 'read'} {path}: a package for {scheme}:// is missing here: "
+            f"{first_line(problem)}{extra}"
         ) from problem
     except ValueError as problem:
-        raise UnreadableFile(f"cannot read {path}: {first_line(problem)}") from problem
+        raise UnreadableFile(f"cannot {'write' if writing else 'read'} {path}: {first_line(problem)}") from problem
+    return system, inner
+
+
+def _web(path: str) -> tuple[Any, str]:
+    """WebDAV is read as HTTP, with the user's credentials."""
+    address = webdav.web_address(path)
+    system, inner = fsspec.core.url_to_fs(address, client_kwargs={"headers": webdav.authorization(address)})
     return system, inner
 
 

@@ -1,12 +1,15 @@
 """The table of docs/full-dataset.md follows from its rates, the catalogues and the clusters' files by its formulas."""
 
 import math
+import re
 from pathlib import Path
 
 import yaml
 
-from analysis.configuration import CONFIGS
+from analysis.configuration import CONFIGS, load_configuration
+from analysis.datasets import mod_opendata
 from analysis.datasets.catalogue import load_catalogue
+from analysis.datasets.mod_opendata import SUBDATASETS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "full-dataset.md"
 LARGE = "1e9 events"
@@ -57,6 +60,39 @@ def shown(figure: float) -> str:
 def test_the_table_is_what_its_formulas_give() -> None:
     text = PAGE.read_text()
     assert table(text, "data set") == expected_rows(text)
+
+
+def test_the_jets_are_those_of_the_tables_at_the_measured_rate() -> None:
+    text = PAGE.read_text()
+    told = re.search(r"tells ([\d,]+) jets in (\d+) files, ([\d.]+) GB", text)
+    rate = re.search(r"skim takes ([\d,]+) jets per second and core", text)
+    assert told is not None
+    assert rate is not None
+    speed = int(rate[1].replace(",", ""))
+    assert (
+        f"{speed:,} jets per second and core of CPU time with writing" in (PAGE.parent / "dijet-input.md").read_text()
+    )
+    jets, files, size = int(told[1].replace(",", "")), int(told[2]), float(told[3]) * 1e9
+    settings, catalogue = mod_opendata.Settings(samples=tuple(SUBDATASETS)), load_catalogue("dijet_anomaly")
+    all_files = sum(len(mod_opendata.files(settings, catalogue, sample)) for sample in SUBDATASETS)
+    assert len(mod_opendata.files(settings, catalogue, "CMS")) == files
+    rows = []
+    for number in (files, all_files):
+        some, read = round(jets * number / files), size * number / files
+        figures = read / 1e9, read / 100e6 / 60, read / 1000e6 / 60, some / speed / 3600
+        rows.append([f"{number}", f"{some:,}", *map(shown, figures)])
+    assert [row[1:] for row in table(text, "jets")] == rows
+
+
+def test_the_trainings_are_those_of_the_analysis() -> None:
+    training = load_configuration("dijet_anomaly_full").training
+    assert training is not None
+    sizes, samples = training["sample_sizes"], training["samples"]
+    pairs = len(training["bin_edges"]) - 2
+    with_signal = len(training["injection"]["sizes"]) * len(training["injection"]["sample_sizes"]) * samples
+    said = re.search(r"has (\d+) trainings\s+without signal and (\d+) with it", PAGE.read_text())
+    assert said is not None
+    assert [int(one) for one in said.groups()] == [len(sizes) * samples * pairs, with_signal * 2]
 
 
 def test_the_workers_are_those_of_the_clusters_files() -> None:
