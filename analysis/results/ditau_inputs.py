@@ -12,6 +12,7 @@ from analysis.results.quantities import Quantity
 
 Array = NDArray[np.float64]
 NONE = "no event has a generated counterpart"
+BEYOND = "at least: more than 16% of the events are beyond the axis"
 #: Inputs as people say them.
 TITLES = {
     "tau1_pt_reco": "tau1 pT", "tau2_pt_reco": "tau2 pT", "jet1_pt_reco": "jet1 pT", "jet2_pt_reco": "jet2 pT",
@@ -34,12 +35,14 @@ def inputs_section(report: Report) -> Section | None:
     for name, (edges, counts) in found.items():
         low, median, high = quantiles(edges, counts, (0.16, 0.5, 0.84))
         key = f"input.{name.removesuffix('_reco')}"
+        # The last bin has all that is beyond it: a quantile there is not known.
+        beyond = (BEYOND,) if high >= edges[-2] else ()
         rows.append(
             [
                 TITLES[name],
                 report.results.add(f"{key}.events", Quantity(float(counts.sum()), None, "events")),
                 report.results.add(f"{key}.median", quantity(median, None, "1", NONE)),
-                report.results.add(f"{key}.width", quantity((high - low) / 2, None, "1", NONE)),
+                report.results.add(f"{key}.width", quantity((high - low) / 2, None, "1", NONE).flagged(*beyond)),
             ]
         )
     panels = {TITLES[name]: ratio for name, ratio in found.items() if ratio[1].sum() > 0}

@@ -54,6 +54,8 @@ def test_figures_are_those_of_the_predictions(run: Path) -> None:
     assert found["input.tau1_pt.width"]["value"] == pytest.approx(0.34, abs=0.01)
     assert found["input.PuppimTtot.median"]["value"] == pytest.approx(2.5, abs=0.02)
     assert found["input.jet1_pt.median"]["value"] is None
+    assert "flags" not in found["input.tau1_pt.width"]
+    assert found["input.PuppimTtot.width"]["flags"] == ["at least: more than 16% of the events are beyond the axis"]
     middle_range = table[(table.gen_mass >= 150) & (table.gen_mass < 500)]
     bias = np.median(middle_range.ml_mass / middle_range.gen_mass) - 1
     assert found["model.small_inclusive.150_500.bias"]["value"] == pytest.approx(bias)
