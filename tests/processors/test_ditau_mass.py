@@ -115,6 +115,17 @@ def test_the_dilepton_veto(tmp_path: Path) -> None:
     assert rows["entry"].tolist() == [1, 3]
 
 
+def test_the_published_convention_gives_its_inputs(tmp_path: Path) -> None:
+    path = write_nano(tmp_path / "nano.root", 13, 300)
+    _, usual = process(path, tmp_path / "usual")
+    _, rows = process(path, tmp_path / "published", convention="published", published_inputs=False)
+    assert not [name for name in rows if name.startswith("published_")]
+    for name in INPUTS:
+        other = f"published_{name}" if name in CONVENTIONAL else name
+        np.testing.assert_array_equal(rows[name], usual[other])
+    assert any((rows[name] != usual[name]).any() for name in JETS)
+
+
 def test_any_number_of_pieces_gives_the_same(tmp_path: Path) -> None:
     path = write_nano(tmp_path / "nano.root", 6, 300)
     whole, rows = process(path, tmp_path / "one")
