@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from distributed import Nanny
 from distributed.core import Status
 
@@ -13,11 +15,12 @@ class WorkerNanny(Nanny):
     """A Dask nanny that does not wait for a worker which is still starting when the cluster ends.
 
     It starts a worker that was killed anew; where the scheduler is gone too, that one would look for it for two
-    minutes, and the end of the cluster would be an AssertionError.
+    minutes, and the end of the cluster would be an AssertionError. And it gives a process that it has killed more time
+    to be gone.
     """
 
     async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
-        """Ends the worker's process."""
+        """Ends the worker's process; raises TimeoutError where it is not gone `PATIENCE` after it was killed."""
         worker = self.process
         process = worker.process if worker is not None and worker.status == Status.starting else None
         if self.status == Status.closing and worker is not None and process is not None:
@@ -26,7 +29,7 @@ class WorkerNanny(Nanny):
         try:
             await super().kill(timeout=timeout, reason=reason)
         except TimeoutError:
-            if worker is None or worker.process is None:
+            if worker is None:
                 raise
             # The process has been sent SIGKILL: a machine under load may take longer for that than Dask waits.
-            await worker.process.join(PATIENCE)
+            await asyncio.wait_for(worker.stopped.wait(), PATIENCE)

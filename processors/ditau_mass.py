@@ -20,6 +20,8 @@ INPUTS: tuple[str, ...] = (
 CONVENTIONAL: tuple[str, ...] = tuple(
     name for name in INPUTS if "phi" in name or name.startswith(("jet", "remaining_jets"))
 )
+#: The inputs of which reconstructed over generated is looked at: momenta and transverse masses.
+RESPONSES: tuple[str, ...] = tuple(name for name in INPUTS if "_pt_" in name or "mT" in name)
 #: The cuts in the order of the cutflow, which is cumulative; from `pair` on: in at least one channel.
 CUTS: tuple[str, ...] = ("all", "filters", "pair", "third_lepton", "dilepton")
 
@@ -64,6 +66,9 @@ _COLUMNS: tuple[str, ...] = (
 _GENERATED: tuple[str, ...] = (
     WEIGHT, "nGenPart", "GenPart_mass", "GenPart_pdgId", "GenPart_genPartIdxMother",
     "GenPart_pt", "GenPart_eta", "GenPart_phi",  # coffea's particles need them
+    # For reconstructed over generated, where the file has them; of visible taus coffea needs mass and charge.
+    "nGenVisTau?", *(f"GenVisTau_{name}?" for name in _KINEMATICS), "GenMET_pt?", "GenMET_phi?",
+    "nGenJet?", *(f"GenJet_{name}?" for name in _KINEMATICS[:4]),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import hist
 import numpy as np
 from coffea import processor
 
-from processors import ditau_inputs, ditau_objects, ditau_pairs
+from processors import ditau_inputs, ditau_objects, ditau_pairs, ditau_response
 from processors.ditau_generator import generated_mass
 from processors.ditau_mass import (
     CHANNELS,
@@ -52,6 +52,17 @@ class Predictable:
     notes: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Of the selected events: legs, jets and b jets by falling pT, and the inputs in both conventions."""
+
+    legs: tuple[dict[str, Array], dict[str, Array]]
+    jets: Any
+    b_jets: Any
+    corrected: dict[str, Doubles]
+    published: dict[str, Doubles]
+
+
 class DitauProcessor(processor.ProcessorABC):  # type: ignore[misc]
     """Gives each event its channel and writes the inputs of the selected ones; runs on NanoEvents, also coffea's own.
 
@@ -79,23 +90,32 @@ class DitauProcessor(processor.ProcessorABC):  # type: ignore[misc]
         objects = self._objects(events)
         channel, pairs = self._channels(objects, filters(events), weight, cutflow)
         rows = np.flatnonzero(channel >= 0)
+        measured = self._measured(events, objects, channel, pairs) if len(rows) else None
         skims = []
-        if self.skim_directory is not None and len(rows):
+        if self.skim_directory is not None and measured is not None:
             columns = {
                 **{name: scalar_content(column(events, name))[rows] for name in IDENTITY},
                 "entry": rows + int(metadata["entrystart"]),
                 "channel": channel[rows],
                 "weight": weight[rows],
                 "gen_mass": mass[rows],
-                **self.inputs(events, objects, channel, pairs),
+                **self._columns(measured),
             }
             skims.append(self._write(columns, metadata))
+        ratios: dict[str, Doubles] = {}
+        if measured is not None and not recorded:
+            ratios = ditau_response.ratios(
+                events, rows, channel[rows], measured.legs, measured.jets, measured.corrected
+            )
         return {
             metadata["dataset"]: {
                 "entries": number,
                 "sum_mc_weight": float(weight.sum()),
                 "cutflow": cutflow,
-                "histograms": _histograms(mass, weight, channel),
+                "histograms": {
+                    **_histograms(mass, weight, channel),
+                    **ditau_response.histograms(ratios, weight[rows]),
+                },
                 "notes": dict.fromkeys(notes(events), number),
                 "skims": skims,
             }
@@ -141,6 +161,9 @@ class DitauProcessor(processor.ProcessorABC):  # type: ignore[misc]
 
     def inputs(self, events: Any, objects: Objects, channel: Array, pairs: Mapping[str, Pairs]) -> dict[str, Array]:
         """The inputs of the events with a channel, in single precision, and how many jets and b jets they have."""
+        return self._columns(self._measured(events, objects, channel, pairs))
+
+    def _measured(self, events: Any, objects: Objects, channel: Array, pairs: Mapping[str, Pairs]) -> Measured:
         rows = np.flatnonzero(channel >= 0)
         legs, neutrinos = self._legs(objects, channel, pairs)
         chosen = ditau_inputs.all_jets(events)[rows]
@@ -151,12 +174,16 @@ class DitauProcessor(processor.ProcessorABC):  # type: ignore[misc]
         old_plain, old_tagged = ditau_inputs.select_jets(chosen, legs, of_all, self.settings)
         # b jets come again, after all others, as they did in that program.
         published = ditau_inputs.as_published(corrected, ak.concatenate([old_plain, old_tagged], axis=1))
-        main = published if self.settings.convention == "published" else corrected
+        return Measured(legs, plain, tagged, corrected, published)
+
+    def _columns(self, measured: Measured) -> dict[str, Array]:
+        published = measured.published
+        main = published if self.settings.convention == "published" else measured.corrected
         columns: dict[str, Array] = {name: main[name].astype(np.float32) for name in INPUTS}
         if self.settings.published_inputs:
             columns |= {f"published_{name}": published[name].astype(np.float32) for name in CONVENTIONAL}
-        columns["n_jets"] = ak.to_numpy(ak.num(plain)).astype(np.int16)
-        columns["n_b_jets"] = ak.to_numpy(ak.num(tagged)).astype(np.int16)
+        columns["n_jets"] = ak.to_numpy(ak.num(measured.jets)).astype(np.int16)
+        columns["n_b_jets"] = ak.to_numpy(ak.num(measured.b_jets)).astype(np.int16)
         return columns
 
     def _legs(

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.results.cutflow_section import raw_table
 from analysis.results.ditau_figures import MassBin, Report, mass_bins
+from analysis.results.ditau_inputs import inputs_section
 from analysis.results.ditau_models import correlation_table, models_section
 from analysis.results.ditau_plots import draw_efficiency
 from analysis.results.ditau_sections import beaten, channel_section, comparison_section, plane_section
@@ -61,6 +62,8 @@ def produce(directory: Path, settings: Settings) -> list[str]:
             sections += [plane_section(report, model), *([channels] if channels is not None else [])]
             sections.append(models_section(report, training))
         sections.append(_selection(report))
+        inputs = inputs_section(report)
+        sections += [] if inputs is None else [inputs]
     sections += [samples_section(manifest, results), failures_section(manifest), provenance_section(manifest, results)]
     document = Document(
         title=manifest.title,

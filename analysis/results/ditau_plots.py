@@ -1,4 +1,4 @@
-"""Plots of ditau_mass: curves against the generated mass, prediction in two dimensions, residuals."""
+"""Plots of ditau_mass: curves against the generated mass, prediction in two dimensions, residuals, inputs."""
 
 from __future__ import annotations
 
@@ -93,6 +93,29 @@ def draw_residuals(panels: Mapping[str, Mapping[str, Array]], label: PlotLabel, 
     row[0].set_ylabel("Share of the events")
     figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
     add_figure_label(figure, label, note)
+    return figure
+
+
+def draw_ratios(panels: Mapping[str, tuple[Array, Array]], label: PlotLabel) -> Figure:
+    """Distributions of reconstructed over generated, as edges and contents: a panel for each input."""
+    from matplotlib.figure import Figure
+
+    columns = min(5, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(2.3 * columns, 0.6 + 2.1 * lines), layout="constrained")
+    places = list(figure.subplots(lines, columns, squeeze=False, sharex=True).flat)
+    for axes, (title, (edges, counts)) in zip(places, panels.items(), strict=False):
+        axes.stairs(counts / counts.sum(), edges, color=COLOURS[0])
+        axes.axvline(1, color="0.4", linewidth=0.9)
+        axes.set_title(title, fontsize=9.5)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(bottom=0)
+        axes.tick_params(labelsize=8)
+    for axes in places[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel("Reconstructed / generated", fontsize=10)
+    figure.supylabel("Share of the events", fontsize=10)
+    add_figure_label(figure, label, "")
     return figure
 
 

@@ -13,11 +13,12 @@ import pytest
 from coffea import processor
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import accumulate
-from support.independent_ditau import FLAGS, select
+from support.ditau_truth import invented_truth, responses
+from support.independent_ditau import FLAGS, read_events, select
 from support.nano_files import write_nano
 
 from processors.ditau_inputs import transverse_mass
-from processors.ditau_mass import CHANNELS, CONVENTIONAL, CUTS, INPUTS, NEUTRINOS, Settings, branches, build
+from processors.ditau_mass import CHANNELS, CONVENTIONAL, CUTS, INPUTS, NEUTRINOS, RESPONSES, Settings, branches, build
 from processors.ditau_pairs import LEGS
 from processors.errors import MissingBranch, ReadError
 from processors.formats import reader_of
@@ -114,6 +115,17 @@ def test_the_dilepton_veto(tmp_path: Path) -> None:
     assert rows["entry"].tolist() == [1, 3]
 
 
+def test_the_published_convention_gives_its_inputs(tmp_path: Path) -> None:
+    path = write_nano(tmp_path / "nano.root", 13, 300)
+    _, usual = process(path, tmp_path / "usual")
+    _, rows = process(path, tmp_path / "published", convention="published", published_inputs=False)
+    assert not [name for name in rows if name.startswith("published_")]
+    for name in INPUTS:
+        other = f"published_{name}" if name in CONVENTIONAL else name
+        np.testing.assert_array_equal(rows[name], usual[other])
+    assert any((rows[name] != usual[name]).any() for name in JETS)
+
+
 def test_any_number_of_pieces_gives_the_same(tmp_path: Path) -> None:
     path = write_nano(tmp_path / "nano.root", 6, 300)
     whole, rows = process(path, tmp_path / "one")
@@ -160,6 +172,25 @@ def test_real_files_of_several_versions(test_data: Path, tmp_path: Path, name: s
     if expected:
         compare(total, rows, path)
     assert ("DeepTau 2018v2p5 in place of 2017v2p1" in total["notes"]) == (name == "nano_tt_v15")
+
+
+def test_reconstructed_over_generated_equals_a_plain_loop(tmp_path: Path) -> None:
+    bare = write_nano(tmp_path / "bare.root", 12, 1500)
+    generated = invented_truth(read_events(bare), np.random.default_rng(3))
+    path = write_nano(tmp_path / "nano.root", 12, 1500, replace=generated)
+    total, _ = process(path, tmp_path / "skim")
+    expected = responses(path)
+    for name in RESPONSES:
+        ratios = np.array(expected[name])
+        found = total["histograms"][f"response_{name}"]
+        counts, _ = np.histogram(ratios[:, 0], found.axes[0].edges, weights=ratios[:, 1])
+        np.testing.assert_allclose(found.values(), counts, atol=1e-9)
+        assert found.sum(flow=True).value == pytest.approx(ratios[:, 1].sum())
+        assert len(ratios) > 5, f"{name} has generated counterparts"
+    without, _ = process(bare, tmp_path / "bare")
+    assert all(without["histograms"][f"response_{name}"].sum(flow=True).value == 0 for name in RESPONSES)
+    recorded, _ = process(path, tmp_path / "data", role="data")
+    assert all(recorded["histograms"][f"response_{name}"].sum(flow=True).value == 0 for name in RESPONSES)
 
 
 def test_only_the_needed_branches_are_read(test_data: Path) -> None:

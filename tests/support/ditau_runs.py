@@ -13,7 +13,7 @@ import uhi.io.json
 from support.ditau_skims import skim
 from support.runs import write_json
 
-from processors.ditau_mass import CHANNELS, CUTS
+from processors.ditau_mass import CHANNELS, CUTS, RESPONSES
 from training.ditau_mass import Settings, run, tasks
 
 
@@ -28,6 +28,11 @@ def make_ditau_run(directory: Path, training: dict[str, Any], events: int = 3000
         one = hist.Hist(hist.axis.Regular(40, 0, 1000, name="gen_mass"), storage=hist.storage.Weight())
         one.fill(np.linspace(60, 990, 4 * events if name == "all" else 100 * number))
         named[f"gen_mass_{name}"] = boost_histogram.serialization.to_uhi(one)
+    for number, name in enumerate(RESPONSES):
+        one = hist.Hist(hist.axis.Regular(125, 0, 2.5, name="ratio"), storage=hist.storage.Weight())
+        # Jets have no generated counterpart here.
+        one.fill([] if "jet" in name else np.linspace(0.5, 1.5 + number, 1000))
+        named[f"response_{name}"] = boost_histogram.serialization.to_uhi(one)
     (directory / "histograms.json").write_text(json.dumps({"HTT": named}, default=uhi.io.json.default))
     record = {
         "role": "signal", "process": "HTT", "source": "simulated", "simulated": True, "entries": 4 * events,

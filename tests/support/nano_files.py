@@ -54,7 +54,7 @@ def write_nano(
     columns["Jet"] = jet
     columns["GenPart"] = _generated(rng, events)
     columns |= replace or {}
-    for outer in ("Tau", "Muon", "Electron", "Jet", "GenPart"):
+    for outer in [name for name, column in columns.items() if isinstance(column, dict)]:
         kept = {name: values for name, values in columns[outer].items() if f"{outer}_{name}" not in without}
         columns[outer] = ak.zip(kept)
     columns = {name: values for name, values in columns.items() if name not in without}

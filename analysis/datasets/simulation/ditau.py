@@ -133,6 +133,7 @@ def _reconstruct(
     collections = {
         "Electron": electrons, "Muon": muons, "Tau": taus, "Jet": jets,
         "GenPart": truth.particles, "GenVisTau": truth.visible,
+        "GenJet": response.generated_jets(batch),
     }  # fmt: skip
     return scalars, collections
 

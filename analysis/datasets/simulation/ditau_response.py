@@ -110,6 +110,17 @@ def jets(batch: Batch, candidates: Momenta, rng: np.random.Generator) -> tuple[M
     }  # fmt: skip
 
 
+def generated_jets(batch: Batch) -> Columns:
+    """Jets of all stable particles but neutrinos, by event and falling pT."""
+    final = np.flatnonzero((batch.record["status"] > 0) & ~np.isin(np.abs(batch.record["id"]), NEUTRINOS))
+    moving = batch.momenta(final)
+    found = cms_jets.cluster(
+        moving.take(np.flatnonzero(np.abs(moving.eta) < 6)), batch.events, 10.0, JET_RADIUS
+    ).momenta
+    found = found.take(np.lexsort((-found.pt, found.event)))
+    return {"event": found.event, "pt": found.pt, "eta": found.eta, "phi": found.phi, "mass": found.mass}
+
+
 def missing_momentum(batch: Batch, sum_et: Float, rng: np.random.Generator) -> Columns:
     """Vertices, and missing transverse momentum whose errors have the covariance that is quoted."""
     number = batch.events

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.ditau_runs import make_ditau_run
 
+from analysis.results.ditau_inputs import quantiles
 from analysis.results.ditau_mass import Settings, produce
 from processors.ditau_mass import CHANNELS
 
@@ -48,6 +49,13 @@ def test_figures_are_those_of_the_predictions(run: Path) -> None:
     assert found["model.small_inclusive.rank_correlation"]["value"] > 0.98
     assert abs(found["correlation.small_inclusive.visible_mass"]["value"]) < 0.2
     assert found["efficiency.tt"]["value"] == pytest.approx(100 / 12000)
+    # Evenly from 0.5 to 1.5, and to 10.5, of which most is beyond the axis; jets have nothing to be compared with.
+    assert found["input.tau1_pt.median"]["value"] == pytest.approx(1.0, abs=0.01)
+    assert found["input.tau1_pt.width"]["value"] == pytest.approx(0.34, abs=0.01)
+    assert found["input.PuppimTtot.median"]["value"] == pytest.approx(2.5, abs=0.02)
+    assert found["input.jet1_pt.median"]["value"] is None
+    assert "flags" not in found["input.tau1_pt.width"]
+    assert found["input.PuppimTtot.width"]["flags"] == ["at least: more than 16% of the events are beyond the axis"]
     middle_range = table[(table.gen_mass >= 150) & (table.gen_mass < 500)]
     bias = np.median(middle_range.ml_mass / middle_range.gen_mass) - 1
     assert found["model.small_inclusive.150_500.bias"]["value"] == pytest.approx(bias)
@@ -75,6 +83,15 @@ def test_a_network_that_wins_is_said_to_and_one_that_does_not_is_flagged(run: Pa
     assert any(flag.startswith("a simple estimator resolves better than small_inclusive in ") for flag in flags)
 
 
+def test_quantiles_of_a_histogram() -> None:
+    values = np.random.default_rng(1).normal(1, 0.2, 20000)
+    counts, edges = np.histogram(values, 125, (0, 2.5))
+    expected = np.quantile(values, [0.16, 0.5, 0.84])
+    np.testing.assert_allclose(quantiles(edges, counts, (0.16, 0.5, 0.84)), expected, atol=2e-3)
+    assert quantiles(np.arange(5.0), np.array([0, 2, 0, 2]), (0.25, 0.75)).tolist() == [1.5, 3.5]
+    assert np.isnan(quantiles(edges, np.zeros(125), (0.5,))).all()
+
+
 def lost_or_unknown(flags: list[str]) -> list[str]:
     named = [flag.rpartition(" in ")[2].removesuffix(" GeV").split(", ") for flag in flags if flag.endswith(" GeV")]
     return [one for part in named for one in part]
@@ -83,4 +100,4 @@ def lost_or_unknown(flags: list[str]) -> list[str]:
 def test_after_a_skim_alone_the_selection_is_shown(tmp_path: Path) -> None:
     run = make_ditau_run(tmp_path / "run", TRAINING, 100, train=False)
     assert "No model was trained in this run: the report shows the selection only." in produce(run, SETTINGS)
-    assert sorted(path.name for path in (run / "plots").iterdir()) == ["efficiency.png"]
+    assert sorted(path.name for path in (run / "plots").iterdir()) == ["efficiency.png", "inputs.png"]

@@ -90,6 +90,16 @@ def test_the_response_is_as_it_is_meant(made: tuple[Path, dict[str, Any]]) -> No
     assert ak.mean(abs(branches["Muon_dxy"][prompt]) < 0.045) > 0.9
     near = branches["Tau_jetIdx"]
     assert ak.mean(near >= 0) > 0.9
+    # Hard jets have a generated one at their place, of nearly their momentum.
+    hard = branches["Jet_pt"] > 40
+    apart = branches["Jet_eta"][hard][:, :, None] - branches["GenJet_eta"][:, None, :]
+    turn = branches["Jet_phi"][hard][:, :, None] - branches["GenJet_phi"][:, None, :]
+    distance = np.hypot(apart, np.arctan2(np.sin(turn), np.cos(turn)))
+    nearest = ak.argmin(distance, axis=2)
+    ratio = branches["Jet_pt"][hard] / branches["GenJet_pt"][nearest]
+    matched = ak.min(distance, axis=2) < 0.2
+    assert ak.mean(matched) > 0.95
+    assert np.median(ak.to_numpy(ak.drop_none(ak.flatten(ratio[matched])))) == pytest.approx(1, abs=0.12)
     jet_eta = branches["Jet_eta"][near[near >= 0]]
     assert ak.max(abs(jet_eta - branches["Tau_eta"][near >= 0])) < 0.45
 
