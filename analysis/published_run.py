@@ -62,6 +62,8 @@ class Place:
     def __init__(self, address: str, *, writing: bool = False) -> None:
         from processors.remote import file_system
 
+        if not address.rpartition("://")[2].strip("/ ") and not address.startswith(("/", "file:")):
+            raise UserError(f"{address!r} names no place")
         self.address = address.rstrip("/")
         if writing and address.startswith(("http://", "https://")):
             raise UserError(f"{address} cannot be written to: a server with WebDAV has an address with davs://")

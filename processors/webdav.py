@@ -21,8 +21,10 @@ SCHEMES = {"dav": "http", "webdav": "http", "davs": "https", "webdavs": "https"}
 def web_address(path: str) -> str:
     """The address with `http://` or `https://`. Raises ValueError where it names no server."""
     scheme, _, rest = path.partition("://")
-    if not urlsplit(f"//{rest}").hostname:
+    server = urlsplit(f"//{rest}")
+    if not server.hostname:
         raise ValueError(f"{path} names no server")
+    _ = server.port  # raises ValueError where it is no number
     return f"{SCHEMES[scheme]}://{rest}"
 
 
