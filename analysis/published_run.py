@@ -17,7 +17,7 @@ from analysis.datasets.download import fetch_file
 from analysis.datasets.publication import PublicFile
 from analysis.errors import UserError
 from processors.errors import ReadError, first_line
-from processors.faults import is_transient
+from processors.faults import http_status, is_transient, root_cause
 from processors.patient import Patience, patience
 from processors.webdav import SCHEMES
 
@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 INDEX = "published.json"
 #: Bytes of a file that are held while it is written.
 BLOCK = 4 * 2**20
+#: HTTP statuses of what is not there.
+ABSENT = (404, 410)
 #: Stores of objects: their only folders are buckets.
 WITHOUT_FOLDERS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 
@@ -84,8 +86,11 @@ class Place:
             self.system.invalidate_cache()
             try:
                 return int(self.system.info(self.at(name))["size"])
-            except FileNotFoundError:
-                return None
+            except FileNotFoundError as problem:  # which is what fsspec makes of every failure over HTTP
+                cause = root_cause(problem)
+                if isinstance(cause, FileNotFoundError) or http_status(cause) in ABSENT:
+                    return None
+                raise
 
         return self.patiently(name, look)
 
@@ -122,7 +127,8 @@ class Place:
                 return call()
             except Exception as problem:
                 if not is_transient(problem) or attempt >= self._patience.attempts:
-                    said = f"{type(problem).__name__}: {first_line(problem)}"
+                    cause = root_cause(problem)
+                    said = f"{type(cause).__name__}: {first_line(cause)}"
                     raise UserError(f"{self.address}/{name}: {said}") from problem
                 time.sleep(self._patience.pause(attempt))
                 attempt += 1

@@ -66,7 +66,7 @@ def _causes(problem: BaseException) -> list[BaseException]:
 
 def _verdict(problem: BaseException) -> bool | None:
     """Whether this one error may go away; None where it does not tell."""
-    status = _http_status(problem)
+    status = http_status(problem)
     if status is not None:
         return status >= 500 or status in RETRIED_HTTP
     if isinstance(problem, PERMANENT_TYPES):
@@ -87,7 +87,7 @@ def _of_a_connection(problem: BaseException) -> bool:
     )
 
 
-def _http_status(problem: BaseException) -> int | None:
+def http_status(problem: BaseException) -> int | None:
     """The HTTP status of a client library's error: of aiohttp and httpx, of requests, of urllib, of botocore."""
     response: Any = getattr(problem, "response", None)
     told = [getattr(one, name, None) for one in (problem, response) for name in ("status", "status_code")]

@@ -12,9 +12,11 @@ from support.http_files import serving
 from support.runs import make_run
 from support.xrootd import xrootd_writable
 
+from analysis import published_run
 from analysis.errors import UserError
 from analysis.published_run import INDEX, Place, fetch_run
 from analysis.publishing import contents, publish_run
+from processors.patient import Patience
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,24 @@ def test_a_published_run_is_brought_back_whole_over_http(run: Path, tmp_path: Pa
     assert files(here) == {name: (run / name).read_bytes() for name in listed}
     with pytest.raises(UserError, match="is a directory here: --output opens it"):
         fetch_run(str(there), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("404", "there is no published run at"), ("403", r"published\.json: .*403")]
+)
+def test_a_server_that_refuses_is_not_taken_for_an_empty_one(tmp_path: Path, fault: str, said: str) -> None:
+    with serving(tmp_path, lambda _: fault) as served, pytest.raises(UserError, match=said):
+        fetch_run(f"{served.address}/run", tmp_path / "back")
+
+
+def test_a_server_that_is_not_there_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(tmp_path) as served:
+        address = served.address
+    monkeypatch.setattr(published_run, "patience", lambda: Patience(attempts=2, first_pause=0.01))
+    with pytest.raises(UserError, match=r"published\.json: .*[Cc]onnect"):
+        fetch_run(f"{address}/run", tmp_path / "back")
 
 
 def test_a_list_that_points_elsewhere_is_refused(run: Path, tmp_path: Path) -> None:
