@@ -12,9 +12,9 @@ from training.networks import Network, cross_entropy, probabilities
 from training.optimizers import Optimizer, updated
 
 #: Numbers that a replica computes in a step from which on a processor takes one replica after another: there is nothing
-#: to gain from larger arrays, and those of several do not fit into its cache. A GPU takes all at once. The dense networks
-#: that learn from all leptons in one step are below it (their epoch is a single step, and turns would cost more than it
-#: does), particle flow networks are above.
+#: to gain from larger arrays, and those of several do not fit into its cache. A GPU takes all at once. Dense networks
+#: that learn from all leptons in one step are below it (an epoch is a single step, and turns would cost more than the
+#: step does), particle flow networks are above.
 LARGE_STEP = 1_000_000
 #: Replicas that are under way at a time then: what one step does not divide among the cores leaves room for another's.
 TURNS_AT_ONCE = 2
