@@ -72,7 +72,7 @@ def test_a_replica_begins_with_the_weights_that_it_is_given() -> None:
 
 
 def test_on_a_processor_large_steps_are_taken_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    small, large = DenseNetwork(3, (10,)), DenseNetwork(3, (1000,))
+    small, large = DenseNetwork(3, (10,)), DenseNetwork(3, (10_000,))
     assert not in_turns(small, 100, 100)
     assert in_turns(large, 100, 100)
     monkeypatch.setattr("training.stacked_steps.has_gpu", lambda: True)
