@@ -193,7 +193,7 @@ def test_a_bucket_is_not_made(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with s3() as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(UserError, match=r"s3://runz/one/.*: FileNotFoundError"):
+        with pytest.raises(UserError, match=r"s3://runz/one/.*: NoSuchBucket"):
             publish_run(run, "s3://runz/one")
         assert store.requests["PUT"] > 0
 
