@@ -13,6 +13,7 @@ import pytest
 from support.command import HEPBATCH, make_source
 from support.lepton_files import lepton, write
 from support.mod_files import jet_tables, write_jets
+from support.nano_files import write_nano
 
 from processors.lepton_mass import ELECTRON_MASS, MUON_MASS
 
@@ -41,6 +42,13 @@ def make_leptons(directory: Path) -> Path:
     ]
     write(directory / "ttbar_leptons.root", "worldTree", events, "float32")
     write(directory / "double_ttbar_leptons.root", "worldTree", events, "float64")
+    return directory
+
+
+def make_taus(directory: Path) -> Path:
+    """Events of NanoAOD in which pairs of all channels are found."""
+    directory.mkdir()
+    write_nano(directory / "HTT.root", 1, 12_000)
     return directory
 
 
@@ -84,6 +92,16 @@ EACH = {
         ("known_flavour", "muon          600, median of m² +0.0111",
          "double: accuracies pt_eta_e 0.", "p2_minus_e2 1."),
         3,
+    ),
+    "ditau_mass": Notebook(
+        make_taus,
+        (
+            "training.models={small: {neurons: 8, layers: 2, standardise: true, batch_size: 64, epochs: 3}}",
+            "training.trees={boosted: {n_estimators: 10, max_depth: 3}}", "training.importance_repeats=1",
+            "results.bootstrap=20",
+        ),
+        ("third_lepton", "median of mTtot over the generated mass", "small_inclusive: ", "boosted_inclusive: "),
+        2,
     ),
 }  # fmt: skip
 
