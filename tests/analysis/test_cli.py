@@ -36,7 +36,8 @@ def test_a_verb_that_was_detached_ends_well(
         return ["it goes on"]
 
     monkeypatch.setattr(detached, "detach", detach)
-    result = CliRunner().invoke(main, [*verb, "dijet_anomaly", "--output", str(tmp_path / "out"), "--detach"])
+    words = ["ditau_mass", "file.root", "--model", "model"] if verb == ("predict",) else ["dijet_anomaly"]
+    result = CliRunner().invoke(main, [*verb, *words, "--output", str(tmp_path / "out"), "--detach"])
     assert (result.exit_code, result.exception) == (0, None)
     assert result.output == "it goes on\n"
     assert asked == [tmp_path / "out"]
