@@ -19,12 +19,16 @@ $(STAMP): requirements.lock pyproject.toml
 run: install
 	$(BIN)/hepbatch run higgs4l
 
+# Two processes, for two cores: the long tests mostly wait, for jobs and for killed workers. tests/conftest.py says what
+# stays together.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # The tests at their full sizes, the physics figures of the documentation among them.
 test-full: install
-	HEPBATCH_TEST_SIZE=full $(BIN)/python -m pytest
+	HEPBATCH_TEST_SIZE=full $(PYTEST)
 
 lint: install
 	$(BIN)/ruff check .

@@ -38,3 +38,30 @@ def test_data() -> Path:
 def full_size() -> bool:
     """True under `make test-full`, which sets HEPBATCH_TEST_SIZE=full."""
     return os.environ.get("HEPBATCH_TEST_SIZE", "") == "full"
+
+
+# Batch systems and the servers of their credentials, each with a dozen daemons: one of them runs at a time.
+ONE_AT_A_TIME = ("support.condor", "support.facility", "support.slurm", "support.credentials")
+# Files of tests that take minutes: they begin first, so that at the end no process waits for another's.
+LONG = ("test_faults", "test_run_command", "test_damaged_files")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What the processes of `make test` share out among them: whole files, and all batch systems as one.
+
+    A file's fixtures (a batch system, a finished run) are made once, by the process that has it.
+    """
+    groups = {item.path: _group(item) for item in items}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    first = ("batch", *LONG)
+    items.sort(key=lambda item: first.index(groups[item.path]) if groups[item.path] in first else len(first))
+
+
+def _group(item: pytest.Item) -> str:
+    module = item.getparent(pytest.Module)
+    assert module is not None
+    used = {getattr(value, "__module__", None) for value in vars(module.obj).values()}
+    if used.intersection(ONE_AT_A_TIME):
+        return "batch"
+    return item.path.stem if item.path.stem in LONG else str(item.path.relative_to(PROJECT))

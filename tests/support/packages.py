@@ -1,8 +1,10 @@
 """System packages that tests of real servers need, installed when they are absent."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ def installed(needed: tuple[str, ...], packages: tuple[str, ...]) -> None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         pytest.skip(f"needs {', '.join(packages)}, and root to install them")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-qq"], env=environment, check=True, capture_output=True)
-    subprocess.run(
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
-        env=environment, check=True, capture_output=True,
-    )  # fmt: skip
+    with (Path(tempfile.gettempdir()) / "hepbatch-tests-apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of these tests may install, too
+        subprocess.run(["apt-get", "update", "-qq"], env=environment, check=True, capture_output=True)
+        subprocess.run(
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
+            env=environment, check=True, capture_output=True,
+        )  # fmt: skip
