@@ -191,7 +191,10 @@ def test_a_driver_that_is_a_job_of_a_short_walltime(site: CondorSite, source: Pa
     until = time.monotonic() + 500
     while (record := json.loads((output / "driver.json").read_text()))["ended"] is None:
         assert time.monotonic() < until, (output / "logs" / "driver.log").read_text()[-3000:]
-        time.sleep(1)
+        if record["session"] == 1 and list((output / "skim").glob("*/*.parquet")):
+            # However fast the machine is, the first session does not come to the end: its workers are taken away.
+            site.run("condor_hold", "-constraint", 'regexp("-cpu$", JobBatchName)')
+        time.sleep(0.5)
     log = (output / "logs" / "driver.log").read_text()
     assert record["ended"] == 0, log[-3000:]
     assert record["session"] == 1 + log.count("the run goes on when the batch system starts this job again")
