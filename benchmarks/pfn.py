@@ -24,6 +24,7 @@ work keeps the cores busy, the processor time that the process used does.
 
 import argparse
 import importlib.util
+import math
 import multiprocessing
 import os
 import sys
@@ -172,18 +173,26 @@ def report_trainings(
 
 
 def report_turns(turns: tuple[list[contestants.Clock], list[contestants.Clock]], *, busy: bool) -> list[str]:
-    """Part 2: the shortest of each; what was missed."""
+    """Part 2: the mean of the rounds' ratios, as the machine's speed changes from round to round; what was missed."""
     (alone, stacked), missed = turns, []
-    wall = min(one.wall for one in stacked) / min(one.wall for one in alone)
-    cpu = min(one.cpu for one in stacked) / min(one.cpu for one in alone)
+    wall, wall_error = mean_ratio([one.wall for one in stacked], [one.wall for one in alone])
+    cpu, cpu_error = mean_ratio([one.cpu for one in stacked], [one.cpu for one in alone])
     say(
-        f"2. an epoch of {REPLICAS} networks: one by one {min(one.wall for one in alone):.2f} s, as a stack "
-        f"{min(one.wall for one in stacked):.2f} s; stack / one by one {wall:.2f} wall, {cpu:.2f} cpu"
+        f"2. an epoch of {REPLICAS} networks: one by one {np.median([one.wall for one in alone]):.2f} s, as a stack "
+        f"{np.median([one.wall for one in stacked]):.2f} s; stack / one by one in {len(alone)} rounds "
+        f"{wall:.2f} +- {wall_error:.2f} wall, {cpu:.2f} +- {cpu_error:.2f} cpu"
     )
     ratio = cpu if busy else wall
     if ratio > LOSS_OF_A_STACK:
         missed.append(f"a stack of {REPLICAS} takes {ratio:.2f} of the time of {REPLICAS} networks one by one")
     return missed
+
+
+def mean_ratio(times: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
+    """Geometric mean of `times` / `others`, pair by pair, and its standard error, from the spread of the pairs."""
+    logarithms = np.log(np.asarray(times) / np.asarray(others))
+    mean = float(np.exp(logarithms.mean()))
+    return mean, mean * float(logarithms.std(ddof=1)) / math.sqrt(len(logarithms))
 
 
 def report_stacks(stacks: Stacks, *, gpu: bool, whole: bool) -> list[str]:

@@ -11,6 +11,8 @@ from benchmarks.pfn_cost import Device, Work, measured_device
 from benchmarks.pfn_jets import PADDED, Sample
 
 T = TypeVar("T")
+#: Rounds of a stack against one by one, for each that a training has: their difference is small.
+ROUNDS_OF_TURNS = 6
 
 
 @dataclass(frozen=True)
@@ -167,17 +169,28 @@ def _fitted(build: Callable[[], Any], sample: Sample, plan: Plan) -> Training:
 
 
 def stack_against_alone(sample: Sample, plan: Plan, replicas: int) -> tuple[list[Clock], list[Clock]]:
-    """Clocks of an epoch of so many networks one by one, and of their stack, in turns; all is compiled before."""
+    """Clocks of an epoch of so many networks one by one, and of their stack, in turns; all is compiled before.
+
+    Every other round begins with the stack: neither has the memory as only the other leaves it.
+    """
     from training.jets import JetPool
     from training.pfn import PFNParameters, train_pfns
 
     pool, members = JetPool(sample.jets), _members(sample, replicas)
     parameters = PFNParameters(epochs=1, batch_size=plan.batch)
-    alone, stacked = [], []
-    # The orders of a member are the same in every round, and so are the shapes.
-    for _ in range(plan.rounds + 4):
+
+    def each() -> None:
         alone.append(clocked(lambda: [train_pfns(pool, [member], parameters) for member in members])[0])
+
+    def together() -> None:
         stacked.append(clocked(lambda: train_pfns(pool, members, parameters))[0])
+
+    alone: list[Clock] = []
+    stacked: list[Clock] = []
+    # The orders of a member are the same in every round, and so are the shapes.
+    for number in range(1 + plan.rounds * ROUNDS_OF_TURNS):
+        for what in (each, together) if number % 2 else (together, each):
+            what()
     return alone[1:], stacked[1:]
 
 

@@ -45,8 +45,8 @@ class Network(Protocol):
         that have dropout, and are empty outside training.
         """
 
-    def activations(self, batch: int, capacity: int) -> int:
-        """Numbers that one replica computes in one step, forward, for a batch in a gathered array of `capacity`."""
+    def activations(self, batch: int, slots: int) -> int:
+        """Numbers that one replica computes in one step, forward, for a batch of so many `slots`, see `Pool.slots`."""
 
 
 def initial_weights(network: Network, generator: np.random.Generator) -> Arrays:
@@ -129,7 +129,7 @@ class DenseNetwork:
         x = (inputs - mean[:, None, :]) * inverse_scale[:, None, :]
         return dense_layers(x, weights, self.activation, masks=masks)
 
-    def activations(self, batch: int, capacity: int) -> int:  # noqa: ARG002  (a batch is all there is)
+    def activations(self, batch: int, slots: int) -> int:  # noqa: ARG002  (a batch is all there is)
         """Twice the features, and every layer's width, for every event."""
         return batch * (2 * self.features + sum(self.hidden_units) + self.outputs)
 
@@ -192,7 +192,7 @@ class ParticleFlowNetwork:
         )
         return ops.reshape(total, (replicas, jets + 1, latent))[:, :jets]
 
-    def activations(self, batch: int, capacity: int) -> int:
-        """Every layer of Phi for every particle slot of `capacity`, and of F for every jet."""
+    def activations(self, batch: int, slots: int) -> int:
+        """Every layer of Phi for every particle slot, and of F for every jet."""
         f = batch * (self.phi_units[-1] + sum(self.f_units) + self.outputs)
-        return capacity * (2 * self.features + 1 + sum(self.phi_units)) + f
+        return slots * (2 * self.features + 1 + sum(self.phi_units)) + f

@@ -43,6 +43,9 @@ class Pool(Protocol):
     def capacity(self, rows: NDArray[np.integer]) -> int:
         """Size of the array that every batch (last axis of `rows`) is gathered into."""
 
+    def slots(self, capacity: int) -> int:
+        """Events or particles, empty ones among them, that a network computes from an array of this capacity."""
+
     @staticmethod
     def gather(arrays: Sequence[Any], rows: Any, capacity: int) -> Any:
         """The network's input for rows (R, B); traced."""
@@ -62,6 +65,10 @@ class FeaturePool:
     def capacity(self, rows: NDArray[np.integer]) -> int:
         """The batch itself."""
         return int(rows.shape[-1])
+
+    def slots(self, capacity: int) -> int:
+        """The events."""
+        return capacity
 
     @staticmethod
     def gather(arrays: Sequence[Any], rows: Any, capacity: int) -> Any:  # noqa: ARG004  (fixed by the shape of rows)
@@ -205,7 +212,7 @@ def train_stack(
         losses = []
         for number, batch in enumerate(batches.epoch(stack.active)):
             steps = compiled_steps(network, optimizer, pool.gather, batches.capacity)
-            if len(stack) > 1 and in_turns(network, max(batches.sizes), batches.capacity):
+            if len(stack) > 1 and in_turns(network, max(batches.sizes), pool.slots(batches.capacity)):
                 steps = one_after_another(steps)
             masks = batches.dropout_masks(network, number, stack.active)
             stack.state, loss = steps(stack.state, stack.constants, pool.arrays, *batch, masks)
@@ -330,7 +337,7 @@ def _evaluate(
     parts = table.reshape(len(rows), -1, batch)
     capacity = pool.capacity(parts)
     function = compiled_outputs(network, pool.gather, capacity)
-    if len(rows) > 1 and in_turns(network, batch, capacity):
+    if len(rows) > 1 and in_turns(network, batch, pool.slots(capacity)):
         function = outputs_one_after_another(function)
     found = [
         function(weights, constants, pool.arrays, ops.convert_to_tensor(parts[:, i].copy()))

@@ -11,10 +11,10 @@ from training.backend import compiled, has_gpu, keras_module, scanned, with_grad
 from training.networks import Network, cross_entropy, probabilities
 from training.optimizers import Optimizer, updated
 
-#: Numbers that a replica computes in a step from which on a processor takes one replica after another: there is nothing
-#: to gain from larger arrays, and those of several do not fit into its cache. A GPU takes all at once. Dense networks
-#: that learn from all leptons in one step are below it (an epoch is a single step, and turns would cost more than the
-#: step does), particle flow networks are above.
+#: Numbers that a replica computes in a step (`Network.activations`) from which on a processor takes one replica after
+#: another: there is nothing to gain from larger arrays, and those of several do not fit into its cache. A GPU takes all
+#: at once. Dense networks that learn from all leptons in one step are below it (an epoch is a single step, and turns
+#: would cost more than the step does), particle flow networks are above.
 LARGE_STEP = 1_000_000
 #: Replicas that are under way at a time then: what one step does not divide among the cores leaves room for another's.
 TURNS_AT_ONCE = 2
@@ -52,9 +52,9 @@ def compiled_outputs(network: Network, gather: Callable[..., Any], capacity: int
     return compiled(outputs)
 
 
-def in_turns(network: Network, batch: int, capacity: int) -> bool:
+def in_turns(network: Network, batch: int, slots: int) -> bool:
     """Whether the replicas of a stack are better computed one after another, see LARGE_STEP."""
-    return network.activations(batch, capacity) >= LARGE_STEP and not has_gpu()
+    return network.activations(batch, slots) >= LARGE_STEP and not has_gpu()
 
 
 def one_after_another(steps: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,8 +99,10 @@ def test_what_is_missed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert missed(training(5.0, bad), spread=1.0) == []
     clocks = [Clock(1.0, 2.0), Clock(1.2, 1.9)]
     assert pfn.report_turns((clocks, clocks), busy=False) == []
-    assert len(pfn.report_turns((clocks, [Clock(1.1, 1.9)]), busy=False)) == 1
-    assert pfn.report_turns((clocks, [Clock(1.1, 1.9)]), busy=True) == []
+    slower = [Clock(1.1, 1.9), Clock(1.32, 2.0)]
+    assert len(pfn.report_turns((clocks, slower), busy=False)) == 1
+    assert pfn.report_turns((clocks, slower), busy=True) == []
+    assert pfn.mean_ratio([2.0, 2.0], [1.0, 4.0]) == pytest.approx((1.0, math.log(2)))
     device = Device("this GPU", 1e14, 1e12, 1e-6)
     for seconds, sentences in ((59.0, []), (61.0, ["600 trainings take 61 s, not 60"])):
         stacks = Stacks(Clock(seconds, 1.0), [Clock(seconds, 1.0)], 1, 2.0, np.empty((0, 0)), WORK, device)

@@ -19,7 +19,7 @@ from training.stack_size import (
     replicas_per_stack,
     worker_limit,
 )
-from training.stacked import Member, Part, predict_stack, train_stack
+from training.stacked import EVALUATION_BATCH, Member, Part, predict_stack, train_stack
 
 SMALL = PFNParameters(phi_units=(16, 12), f_units=(10,), epochs=1, batch_size=60)
 
@@ -73,6 +73,25 @@ def test_neither_the_rows_nor_the_bucket_matter(width: int, larger: int, monkeyp
     monkeypatch.setattr("training.jets.bucket", lambda rows: rows + larger)
     (found,) = train_pfns(JetPool(jets, width), [member], SMALL)
     assert largest_difference(found, expected) < 1e-4
+
+
+def test_a_step_is_as_large_as_all_its_particles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of several particles count as these: whether a stack takes turns follows from what it really computes."""
+    asked: list[tuple[int, int]] = []
+
+    def noted(network: object, batch: int, slots: int) -> bool:
+        asked.append((batch, slots))
+        return False
+
+    monkeypatch.setattr("training.stacked.in_turns", noted)
+    jets, label = made_jets()
+    pool = JetPool(jets)
+    train_pfns(pool, members(label, 2), SMALL)
+    assert {batch for batch, _ in asked} == {SMALL.batch_size, EVALUATION_BATCH}
+    held = 400 - 240  # members' validation jets, which one batch holds
+    least = 0.9 * len(jets.particles) / len(label)
+    for batch, slots in asked:
+        assert slots > least * min(batch, held)
 
 
 def test_a_batch_beyond_the_capacity_gets_a_larger_one(monkeypatch: pytest.MonkeyPatch) -> None:
