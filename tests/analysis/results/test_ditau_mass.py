@@ -69,6 +69,7 @@ def test_a_network_that_wins_is_said_to_and_one_that_does_not_is_flagged(run: Pa
     flags = produce(run, SETTINGS)
     assert figures(run)["comparison.bins_won"]["value"] + len(lost_or_unknown(flags)) == 15
     page = (run / "report.html").read_text()
+    assert ranked(run, "inclusive") == ["small_inclusive", "boosted_inclusive"]
     for word in ("boosted_lt", "small_inclusive", "no Flag_eeBadScFilter", "DL_for_HTT_mass", *CHANNELS):
         assert word in page
     path = run / "models" / "small_inclusive" / "predictions.parquet"
@@ -77,6 +78,7 @@ def test_a_network_that_wins_is_said_to_and_one_that_does_not_is_flagged(run: Pa
     pq.write_table(swapped, path)
     try:
         flags = produce(run, SETTINGS)
+        assert ranked(run, "inclusive") == ["boosted_inclusive", "small_inclusive"]
     finally:
         pq.write_table(table, path)
     assert figures(run)["comparison.bins_won"]["value"] == 0
@@ -90,6 +92,16 @@ def test_quantiles_of_a_histogram() -> None:
     np.testing.assert_allclose(quantiles(edges, counts, (0.16, 0.5, 0.84)), expected, atol=2e-3)
     assert quantiles(np.arange(5.0), np.array([0, 2, 0, 2]), (0.25, 0.75)).tolist() == [1.5, 3.5]
     assert np.isnan(quantiles(edges, np.zeros(125), (0.5,))).all()
+
+
+def ranked(run: Path, group: str) -> list[str]:
+    """The models of a group in the order of the report's table; that of their scores, smallest first."""
+    page = (run / "report.html").read_text()
+    table = page.partition(f"Models of the group {group}, the best first")[2].partition("</table>")[0]
+    order = sorted((f"{one}_{group}" for one in ("small", "boosted")), key=table.index)
+    scores = [figures(run)[f"model.{one}.score"]["value"] for one in order]
+    assert scores == sorted(scores)
+    return order
 
 
 def lost_or_unknown(flags: list[str]) -> list[str]:
