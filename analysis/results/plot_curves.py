@@ -149,6 +149,8 @@ def draw_learning(curves: Sequence[Mapping[str, Sequence[float] | None]], label:
 
 
 def _draw_epochs(axes: Axes, quantity: str, curves: Sequence[Mapping[str, Sequence[float] | None]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for key, colour, dash, title in (
         (quantity, COLOURS[0], "-", "training"),
         (f"validation_{quantity}", COLOURS[1], "--", "validation"),
@@ -161,6 +163,7 @@ def _draw_epochs(axes: Axes, quantity: str, curves: Sequence[Mapping[str, Sequen
                 axes.plot(epochs, values, color=colour, linestyle=dash, linewidth=1, label=None if named else title)
                 named = True
     axes.margins(x=0.02, y=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("Epoch")
     axes.set_ylabel(quantity.capitalize())
     axes.legend(loc="best", title="a line per fold" if len(curves) > 1 else None)
