@@ -84,8 +84,8 @@ def predict(request: Request, wanted: Wanted) -> bool:
         predicting = Predicting(run, job, plan, {path: request.directory / name for path, name in places.items()})
         predicting.process()
         predicting.write()
-        run.release("cpu")
         run.record_cluster(request.cluster_name)
+        run.release("cpu")
         _tell(run, predicting)
         return settle(run, not (plan.failures or plan.copies))
 

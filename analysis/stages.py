@@ -157,9 +157,9 @@ def _skim(request: Request, run: Run, resolved: Resolved) -> bool:
     ordered: dict[str, Sample] = {name: samples[name] for name in request.catalogue.samples if name in samples}
     ordered |= {name: sample for name, sample in samples.items() if name not in ordered}
     complete = skim(run, ordered, request.limit_files) and not failures
-    run.release("cpu")
     run.record_cluster(request.cluster_name)
     run.manifest.save()
+    run.release("cpu")
     return complete
 
 
@@ -167,9 +167,9 @@ def _train(run: Run) -> bool:
     from analysis.training_stage import train
 
     complete = train(run)
-    run.release("gpu")
     run.record_cluster(run.manifest.content["cluster"].get("name", run.cluster.kind))
     run.manifest.save()
+    run.release("gpu")
     return complete
 
 

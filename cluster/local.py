@@ -15,7 +15,7 @@ from typing import Any
 
 from cluster.errors import ClusterError, SchedulerGone
 from cluster.pools import Cluster, keep_waiting
-from cluster.scheduler import START_TIMEOUT, scheduler_and_client
+from cluster.scheduler import START_TIMEOUT, only_noted, scheduler_and_client
 from cluster.settings import TAGS, ClusterSettings, PoolSettings
 from cluster.worker_log import VARIABLE
 
@@ -59,7 +59,8 @@ class LocalCluster(Cluster):
         for name in names:
             del self._cluster.worker_spec[name]
         if names:
-            self._cluster.sync(self._cluster._correct_state)
+            with only_noted(f"the pool {pool}"):
+                self._cluster.sync(self._cluster._correct_state)
 
     def facts(self) -> dict[str, Any]:
         """Number of workers and memory limit [bytes] of each pool that ran."""

@@ -12,6 +12,8 @@ from typing import Any
 from cluster.errors import ClusterError
 from cluster.security import TlsFiles
 
+logger = logging.getLogger(__name__)
+
 # Importing the scientific libraries in a fresh worker process can take this long on a busy machine [s].
 START_TIMEOUT = 120
 CONNECT_TIMEOUT = 30
@@ -49,8 +51,27 @@ def scheduler_and_client(listens: dict[str, Any], log: Path, tls: TlsFiles | Non
             )
         except RuntimeError as error:
             raise ClusterError(f"the Dask scheduler did not start: {' '.join(str(error).split())}") from error
-        with ended(cluster), Client(cluster) as client:
-            yield cluster, client
+        with ended(cluster):
+            client = Client(cluster)
+            try:
+                yield cluster, client
+            finally:
+                with only_noted("the connection to the Dask scheduler"):
+                    client.close()
+
+
+@contextmanager
+def only_noted(what: str) -> Iterator[None]:
+    """What goes wrong while `what` ends is a warning: the work is done, and none of its results depends on it.
+
+    A machine under load ends processes later than Dask waits for, which then is a TimeoutError, a CancelledError, or,
+    from `SpecCluster.sync`, an UnboundLocalError.
+    """
+    try:
+        yield
+    except (Exception, asyncio.CancelledError) as problem:
+        said = " ".join(str(problem).split())
+        logger.warning("%s did not end in order: %s", what, f"{type(problem).__name__}: {said}".rstrip(": "))
 
 
 @contextmanager
@@ -68,8 +89,10 @@ def ended(cluster: Any) -> Iterator[None]:
         if cluster.scheduler_comm is not None:
             cluster.scheduler_comm.timeout = CLOSE_TIMEOUT
         if gone:
-            cluster.sync(_close_workers, cluster)
-        cluster.close()
+            with only_noted("the workers"):
+                cluster.sync(_close_workers, cluster)
+        with only_noted("the Dask cluster"):
+            cluster.close()
 
 
 async def _close_workers(cluster: Any) -> None:

@@ -1,22 +1,26 @@
 """The local cluster with real processes: pools, tags, loopback, logs, and an end that leaves nothing."""
 
+import asyncio
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
+from distributed.core import Status
 
 from analysis.engine.attempts import Outcome
 from analysis.engine.dispatch import Dispatcher
 from cluster.errors import SchedulerGone
-from cluster.local import LOOPBACK
+from cluster.local import LOOPBACK, LocalCluster
 from cluster.opening import open_cluster
 from cluster.pools import Cluster, tagged_workers
+from cluster.scheduler import ended
 from cluster.settings import TAGS, ClusterSettings
 
 SETTINGS = ClusterSettings.model_validate(
@@ -203,3 +207,42 @@ def test_a_scheduler_that_is_gone_is_said(tmp_path: Path) -> None:
         scheduler.wait()
         with pytest.raises(SchedulerGone):
             cluster.need("cpu")
+
+
+class Slow:
+    """A `SpecCluster` of a machine so busy that Dask gives up waiting for its end."""
+
+    def __init__(self, problem: BaseException) -> None:
+        self.problem = problem
+        self.worker_spec: dict[str, Any] = {"cpu-0": None}
+        self.scheduler = SimpleNamespace(status=Status.running)
+        self.scheduler_comm = None
+        self.workers: dict[str, Any] = {}
+
+    async def _correct_state(self) -> None:
+        raise self.problem
+
+    def sync(self, function: Any) -> Any:
+        return asyncio.run(function())
+
+    def close(self) -> None:
+        raise self.problem
+
+
+@pytest.mark.parametrize("problem", [TimeoutError("60 s"), asyncio.CancelledError()])
+def test_an_end_that_takes_too_long_is_noted_and_no_error(
+    problem: BaseException, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the run found does not depend on it."""
+    slow = Slow(problem)
+    with ended(slow):
+        LocalCluster(SETTINGS, tmp_path, slow, None).release("cpu")
+        assert slow.worker_spec == {}
+    assert [record.message.partition(" did not end in order: ")[0] for record in caplog.records] == [
+        "the pool cpu",
+        "the Dask cluster",
+    ]
+    with pytest.raises(KeyboardInterrupt), ended(Slow(KeyboardInterrupt())):
+        pass
+    with pytest.raises(ZeroDivisionError), ended(slow):
+        raise ZeroDivisionError
