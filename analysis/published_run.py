@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from analysis.datasets.download import fetch_file
 from analysis.datasets.publication import PublicFile
 from analysis.errors import UserError
+from analysis.files import replacing
 from processors.errors import ReadError, first_line
 from processors.faults import http_status, is_transient, root_cause
 from processors.patient import Patience, patience
@@ -28,6 +31,8 @@ INDEX = "published.json"
 BLOCK = 4 * 2**20
 #: HTTP statuses of what is not there.
 ABSENT = (404, 410)
+#: What stands before the last address of a chain of fsspec, such as `simplecache::file:///there`.
+_CHAIN = re.compile(r"^(?:\w[\w+.-]*(?:://[^\[\]]*?)?::)+")
 #: Stores of objects: their only folders are buckets.
 WITHOUT_FOLDERS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 
@@ -110,9 +115,33 @@ class Place:
         if self.address.partition("://")[0] in SCHEMES:  # opened for writing, it would be copied here once more
             self.system.put_file(str(path), self.at(name))
             return
-        self.make_folder(name)
-        with path.open("rb") as source, self.system.open(self.at(name), "wb") as target:
+        with path.open("rb") as source, self._opened(name) as target:
             shutil.copyfileobj(source, target, BLOCK)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a small file of the place; one attempt."""
+        with self._opened(name) as target:
+            target.write(content)
+
+    def directory(self) -> Path | None:
+        """The directory that the place is, links resolved; None where it is not on a file system of this machine."""
+        from fsspec.core import url_to_fs
+
+        system, root = self.system, self._root
+        if (last := _CHAIN.sub("", self.address)) != self.address:
+            system, root = url_to_fs(last)
+        return Path(root).resolve() if _is_local(system) else None
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[Any]:
+        """A file of the place to write to. In a directory of this machine it has its name only when it is whole."""
+        if _is_local(self.system):
+            with replacing(Path(self.at(name))) as temporary, temporary.open("wb") as file:
+                yield file
+            return
+        self.make_folder(name)
+        with self.system.open(self.at(name), "wb") as file:
+            yield file
 
     def make_folder(self, name: str) -> None:
         """Makes the folders that a file is to be in. A bucket is not made: its name may be a slip."""
@@ -132,6 +161,33 @@ class Place:
                     raise UserError(f"{self.address}/{name}: {said}") from problem
                 time.sleep(self._patience.pause(attempt))
                 attempt += 1
+
+
+def check_apart(place: Place, directory: Path) -> None:
+    """Raises UserError where a run in `directory` would be published into itself, or into a directory that has it."""
+    target, own = place.directory(), directory.resolve()
+    if target is None:
+        return
+    where = None
+    if _same_directory(target, own):
+        where = "is the run directory"
+    elif any(_same_directory(one, own) for one in target.parents):
+        where = f"is inside the run directory {directory}"
+    elif any(_same_directory(target, one) for one in own.parents):
+        where = f"has the run directory {directory} in it"
+    if where is not None:
+        raise UserError(f"{place.address} {where}: --publish needs a directory of its own, apart from it")
+
+
+def _same_directory(one: Path, other: Path) -> bool:
+    """Whether two resolved paths are one directory, also where it is mounted twice."""
+    return one == other or (one.exists() and other.exists() and one.samefile(other))
+
+
+def _is_local(system: Any) -> bool:
+    from fsspec.implementations.local import LocalFileSystem
+
+    return isinstance(system, LocalFileSystem)
 
 
 def read_index(place: Place) -> Index | None:

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from support.http_files import serving
 from support.runs import make_run
 from support.xrootd import xrootd_writable
 
 from analysis import published_run
+from analysis.cli import main
 from analysis.errors import UserError
-from analysis.published_run import INDEX, Place, fetch_run
+from analysis.published_run import INDEX, Place, check_apart, fetch_run
 from analysis.publishing import contents, publish_run
 from processors.patient import Patience
 
@@ -75,6 +77,84 @@ def test_what_is_there_is_not_brought_again(run: Path, tmp_path: Path, capsys: p
     assert not (there / name).exists()
     assert (there / "cutflow.json").read_text() == "{}"
     assert (there / "histograms.json").read_bytes() == (run / "histograms.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("{run}", "is the run directory"),
+        ("file://{run}", "is the run directory"),
+        ("simplecache::file://{run}", "is the run directory"),
+        ("{link}", "is the run directory"),
+        ("{run}/../run/there", "is inside the run directory"),
+        ("file://{link}/skim", "is inside the run directory"),
+        ("{run}/..", "has the run directory .* in it"),
+    ],
+)
+def test_a_run_is_not_published_into_itself(run: Path, address: str, said: str) -> None:
+    link = run.parent / "link"
+    link.symlink_to(run)
+    before = files(run.parent)
+    given = address.format(run=run, link=link)
+    with pytest.raises(UserError, match=rf"{said}.*: --publish needs a directory of its own"):
+        publish_run(run, given)
+    asked = CliRunner().invoke(main, ["report", "higgs4l", "--output", str(run), "--publish", given])
+    assert asked.exit_code == 2  # before the report is made
+    assert files(run.parent) == before
+
+
+def test_a_place_beside_the_run_directory_is_apart(run: Path) -> None:
+    for address in (f"{run}2", f"file://{run}.there", "http://example.org/run", "http://[::1]:1094/run"):
+        check_apart(Place(address), run)
+
+
+def test_a_file_has_its_name_in_a_directory_only_when_it_is_whole(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    # Whose skims are linked to those of the run: they are not written over while they are read.
+    (there / "skim").symlink_to(run / "skim")
+    before = files(run)
+    publish_run(run, str(there))
+    assert files(run) == before
+
+    def breaks(source: Any, target: Any, length: int) -> None:
+        target.write(source.read(10))
+        raise PermissionError("it goes no further")
+
+    (run / "cutflow.json").write_text("{}")
+    former = files(there)
+    monkeypatch.setattr("shutil.copyfileobj", breaks)
+    with pytest.raises(UserError, match="it goes no further"):
+        publish_run(run, str(there))
+    assert files(there) == {name: content for name, content in former.items() if name != INDEX}
+    assert not list(there.glob(".cutflow*"))
+
+
+def test_what_another_run_brought_in_between_is_not_taken_for_ones_own(run: Path, tmp_path: Path) -> None:
+    there, other = str(tmp_path / "there"), shutil.copytree(run, tmp_path / "other")
+    content = (run / "cutflow.json").read_bytes()
+    (other / "cutflow.json").write_bytes(content[:-2] + b" \n")  # as long
+    assert (other / "cutflow.json").read_bytes() != content
+    for one in (run, other, run):
+        publish_run(one, there)
+        assert (tmp_path / "there" / "cutflow.json").read_bytes() == (one / "cutflow.json").read_bytes()
+    assert index(tmp_path / "there")["files"]["cutflow.json"]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_without_a_list_what_is_remembered_is_looked_at(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    publish_run(run, str(there))
+    (there / INDEX).unlink()  # as another run leaves it that broke off
+    content = (run / "cutflow.json").read_bytes()
+    (there / "cutflow.json").write_bytes(content[:-2] + b" \n")
+    capsys.readouterr()
+    publish_run(run, str(there))
+    assert "1 of them now" in capsys.readouterr().err
+    assert (there / "cutflow.json").read_bytes() == content
 
 
 class Breaking(Place):
