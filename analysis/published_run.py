@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from analysis.datasets.download import fetch_file
+from analysis.addresses import has_credentials, masked
+from analysis.datasets.checksums import compute
+from analysis.datasets.download import fetch_file, part_of
 from analysis.datasets.publication import PublicFile
 from analysis.errors import UserError
-from analysis.files import replacing
+from analysis.files import replacing, write_json
 from processors.errors import ReadError, first_line
 from processors.faults import http_status, is_transient, root_cause
 from processors.patient import Patience, patience
@@ -27,6 +29,17 @@ from processors.webdav import SCHEMES
 Result = TypeVar("Result")
 #: The list; it is written last, so a run that has one is there as a whole.
 INDEX = "published.json"
+#: What a published run has: results, not what the engine needs to go on.
+FILES = ("manifest.json", "cutflow.json", "histograms.json", "histograms.root", "results.json", "report.html")
+FOLDERS = ("skim", "models", "plots")
+#: In a directory that a published run was brought to, and in no other; it says whence.
+FETCHED = ".fetched.json"
+#: Where credentials are looked for, for each scheme.
+CREDENTIALS = {
+    **dict.fromkeys(("root", "xroot"), "a proxy, ticket or token as XRootD takes them"),
+    **dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws"),
+    **dict.fromkeys((*SCHEMES, "http", "https"), "BEARER_TOKEN, a token file, or ~/.netrc, for addresses with davs://"),
+}
 #: Bytes of a file that are held while it is written.
 BLOCK = 4 * 2**20
 #: HTTP statuses of what is not there.
@@ -70,10 +83,12 @@ class Place:
         from processors.remote import file_system
 
         if not address.rpartition("://")[2].strip("/ ") and not address.startswith(("/", "file:")):
-            raise UserError(f"{address!r} names no place")
+            raise UserError(f"{masked(address)!r} names no place")
+        check_address(address)
         self.address = address.rstrip("/")
+        self.shown = masked(self.address)
         if writing and address.startswith(("http://", "https://")):
-            raise UserError(f"{address} cannot be written to: a server with WebDAV has an address with davs://")
+            raise UserError(f"{masked(address)} cannot be written to: a server with WebDAV has an address with davs://")
         self._patience: Patience = patience()
         try:
             self.system, self._root = file_system(self.address, self._patience, writing=writing)
@@ -158,9 +173,16 @@ class Place:
                 if not is_transient(problem) or attempt >= self._patience.attempts:
                     cause = root_cause(problem)
                     said = f"{type(cause).__name__}: {first_line(cause)}"
-                    raise UserError(f"{self.address}/{name}: {said}") from problem
+                    raise UserError(masked(f"{self.address}/{name}: {said}")) from problem
                 time.sleep(self._patience.pause(attempt))
                 attempt += 1
+
+
+def check_address(address: str) -> None:
+    """Raises UserError for an address with a password or token before the server: others would get to read it."""
+    if has_credentials(address):
+        known = CREDENTIALS.get(address.partition("://")[0].lower(), "the environment, or the settings of its package")
+        raise UserError(f"{masked(address)} has credentials in it, which belong elsewhere: {known}")
 
 
 def check_apart(place: Place, directory: Path) -> None:
@@ -176,7 +198,7 @@ def check_apart(place: Place, directory: Path) -> None:
     elif any(_same_directory(target, one) for one in own.parents):
         where = f"has the run directory {directory} in it"
     if where is not None:
-        raise UserError(f"{place.address} {where}: --publish needs a directory of its own, apart from it")
+        raise UserError(f"{place.shown} {where}: --publish needs a directory of its own, apart from it")
 
 
 def _same_directory(one: Path, other: Path) -> bool:
@@ -198,35 +220,81 @@ def read_index(place: Place) -> Index | None:
     try:
         index = Index.model_validate_json(text)
     except ValidationError as error:
-        raise UserError(f"{place.address}/{INDEX} is not the list of a published run") from error
+        raise UserError(f"{place.shown}/{INDEX} is not the list of a published run") from error
     for name in index.files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise UserError(f"{place.address}/{INDEX} lists {name}, which is not below it")
+            raise UserError(f"{place.shown}/{INDEX} lists {name}, which is not below it")
     return index
 
 
 def fetch_run(address: str, directory: Path) -> Index:
     """Brings a published run here, as a run directory: `hepbatch report` and notebooks open it like any other.
 
-    What broke off goes on; what is here and right is not brought again. Raises UserError where there is no published
-    run, a file is not the one that was published, or the directory holds a run of its own.
+    What broke off goes on; what is here and right is not brought again; of a run that was brought here before, what
+    this one has not is removed. Raises UserError where there is no published run, a file is not the one that was
+    published, or the directory holds a run of its own.
     """
-    index = read_index(Place(address))
+    place = Place(address)
+    index = read_index(place)
     if index is None:
-        raise UserError(f"there is no published run at {address}: it has no {INDEX}")
+        raise UserError(f"there is no published run at {masked(address)}: it has no {INDEX}")
     if "://" not in address or address.startswith("file:"):
         raise UserError(f"{address} is a directory here: --output opens it as it is")
+    own = f"{directory} holds a run of its own: a published one needs another --output"
     if (directory / "ledger").exists():
-        raise UserError(f"{directory} holds a run of its own: a published one needs another --output")
-    place = Place(address)
+        raise UserError(own)
+    stale = _stale(directory, index)
+    if not _is_copy(directory):
+        others = stale or _other_manifest(directory, index)
+        if others:
+            raise UserError(f"{own} ({others[0].relative_to(directory)} is not of that one)")
     free = shutil.disk_usage(next(path for path in (directory, *directory.resolve().parents) if path.exists())).free
-    if free < sum(one.size for one in index.files.values()):
-        raise UserError(f"{directory} has too little room for the published run at {address}")
+    here = sum(path.lstat().st_size for path in stale)
+    if free + here < sum(_lacking(directory / name, one.size) for name, one in index.files.items()):
+        raise UserError(f"{directory} has too little room for the published run at {masked(address)}")
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / FETCHED, {"from": place.shown})
+    for path in stale:
+        path.unlink()
     for name, one in index.files.items():
-        path = str(directory.resolve() / name)
-        file = PublicFile("", (f"{place.address}/{name}",), path, f"sha256:{one.sha256}", one.size)
+        file = PublicFile(
+            "", (f"{place.address}/{name}",), str(directory.resolve() / name), f"sha256:{one.sha256}", one.size
+        )
         place.patiently(name, partial(fetch_file, file))
     return index
+
+
+def _is_copy(directory: Path) -> bool:
+    """Whether a published run was brought to a directory; earlier versions left only what downloads leave."""
+    return (directory / FETCHED).is_file() or (directory / ".manifest.json.verified").is_file()
+
+
+def _other_manifest(directory: Path, index: Index) -> list[Path]:
+    """The manifest of a directory, where it is not the published one."""
+    path, listed = directory / "manifest.json", index.files.get("manifest.json")
+    if not path.is_file() or (listed is not None and compute(path, "sha256") == f"sha256:{listed.sha256}"):
+        return []
+    return [path]
+
+
+def _stale(directory: Path, index: Index) -> list[Path]:
+    """What a run directory has of a published run that this one has not."""
+    found = [directory / name for name in FILES if (directory / name).is_file()]
+    for folder in FOLDERS:
+        found += sorted(path for path in (directory / folder).rglob("*") if path.is_file() or path.is_symlink())
+    kept = {directory / name for name in index.files}
+    kept |= {path.with_name(f".{path.name}{end}") for path in kept for end in (".verified", ".part")}
+    stale = [path for path in found if path not in kept]
+    root = directory.resolve()
+    for path in stale:
+        if path.parent.resolve() != root and root not in path.parent.resolve().parents:
+            raise UserError(f"{path} is not of the published run, and behind a link: another --output")
+    return stale
+
+
+def _lacking(path: Path, size: int) -> int:
+    """How many bytes of a file are yet to be brought."""
+    return max(0, size - sum(one.stat().st_size for one in (path, part_of(path)) if one.is_file()))
 
 
 def index_of(content: dict[str, Any], files: dict[str, Listed], when: str) -> Index:

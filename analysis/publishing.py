@@ -16,12 +16,9 @@ from analysis.errors import UserError
 from analysis.files import read_json, write_json
 from analysis.manifest import now
 from analysis.progress import say
-from analysis.published_run import BLOCK, INDEX, Index, Listed, Place, check_apart, index_of, read_index
+from analysis.published_run import BLOCK, FILES, FOLDERS, INDEX, Index, Listed, Place, check_apart, index_of, read_index
 from cluster.space import shown
 
-#: What a published run has: results, not what the engine needs to go on.
-FILES = ("manifest.json", "cutflow.json", "histograms.json", "histograms.root", "results.json", "report.html")
-FOLDERS = ("skim", "models", "plots")
 #: Below the run directory: what was brought where and was found to be right there.
 MEMORY = ".published"
 #: Files that are on their way at once.
@@ -48,7 +45,7 @@ def publish_run(directory: Path, address: str) -> None:
     former = {} if there is None else there.files
     gone = [name for name in former if name not in listed]
     if there is not None and not missing and not gone and former == listed:
-        say(f"published before: {len(names)} files at {place.address}")
+        say(f"published before: {len(names)} files at {place.shown}")
         return
     if there is not None:  # from here on it is not the run that the list tells of
         place.patiently(INDEX, partial(_remove, place, INDEX))
@@ -70,7 +67,7 @@ def publish_run(directory: Path, address: str) -> None:
     text = index_of(read_json(directory / "manifest.json"), listed, now()).text().encode()
     _write(place, INDEX, text)
     size = sum(one.size for one in listed.values())
-    say(f"published: {len(names)} files ({shown(size)}) at {place.address}, {len(missing)} of them now")
+    say(f"published: {len(names)} files ({shown(size)}) at {place.shown}, {len(missing)} of them now")
 
 
 def contents(directory: Path) -> Iterator[str]:

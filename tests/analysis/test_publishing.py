@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from support.xrootd import xrootd_writable
 from analysis import published_run
 from analysis.cli import main
 from analysis.errors import UserError
-from analysis.published_run import INDEX, Place, check_apart, fetch_run
+from analysis.published_run import FETCHED, INDEX, Place, check_apart, fetch_run
 from analysis.publishing import contents, publish_run
 from processors.patient import Patience
 
@@ -201,6 +202,69 @@ def test_a_published_run_is_brought_back_whole_over_http(run: Path, tmp_path: Pa
     assert files(here) == {name: (run / name).read_bytes() for name in listed}
     with pytest.raises(UserError, match="is a directory here: --output opens it"):
         fetch_run(str(there), tmp_path / "other")
+
+
+def test_what_an_earlier_one_brought_is_removed_from_a_copy_and_from_no_run(run: Path, tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    publish_run(run, str(there))
+    former = set(index(there)["files"])
+    gone = next(name for name in sorted(former) if name.startswith("skim/Zee/"))
+    with serving(there) as served:
+        fetch_run(served.address, here)
+        (here / "my notes.txt").write_text("mine")
+        (here / FETCHED).unlink()  # earlier versions had none
+        (run / gone).unlink()
+        publish_run(run, str(there))
+        fetch_run(served.address, here)
+        assert set(files(here)) == former - {gone} | {"my notes.txt"}
+        assert not (here / gone).with_name(f".{Path(gone).name}.verified").exists()
+        # A run of the user, whose ledger is gone, keeps what it has.
+        (run / gone).write_bytes(b"mine")
+        shutil.rmtree(run / "ledger")
+        with pytest.raises(UserError, match=r"holds a run of its own.*skim/Z"):
+            fetch_run(served.address, run)
+        assert (run / gone).read_bytes() == b"mine"
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "manifest.json").write_text("{}")
+        with pytest.raises(UserError, match="holds a run of its own"):
+            fetch_run(served.address, other)
+        assert files(other) == {"manifest.json": b"{}"}
+        # Nor is anything removed behind a link.
+        shutil.rmtree(here / "skim")
+        (here / "skim").symlink_to(run / "skim")
+        with pytest.raises(UserError, match="behind a link"):
+            fetch_run(served.address, here)
+        assert (run / gone).read_bytes() == b"mine"
+
+
+def test_a_file_without_content_comes_back_and_what_is_here_needs_no_room(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    (run / "models" / "empty").write_bytes(b"")
+    publish_run(run, str(there))
+    with serving(there) as served:
+        fetch_run(served.address, here)
+        assert (here / "models" / "empty").read_bytes() == b""
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+        fetch_run(served.address, here)
+        (here / "cutflow.json").unlink()
+        with pytest.raises(UserError, match="has too little room"):
+            fetch_run(served.address, here)
+
+
+def test_an_address_with_credentials_is_refused_and_not_shown(run: Path, tmp_path: Path) -> None:
+    for address, place in (("davs://jane:hush@host/one", "netrc"), ("s3://jane:hush@runs/one", "AWS_ACCESS_KEY_ID")):
+        with pytest.raises(UserError, match=rf"\*\*\*@.* has credentials in it.*{place}") as caught:
+            publish_run(run, address)
+        assert "hush" not in str(caught.value)
+        for words in (["--publish", address], ["--from", address, "--detach"]):
+            asked = CliRunner().invoke(main, ["report", "higgs4l", "--output", str(tmp_path / "out"), *words])
+            assert asked.exit_code == 2
+            assert "has credentials in it" in asked.output
+            assert "hush" not in asked.output
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
