@@ -34,6 +34,7 @@ FILES = ("manifest.json", "cutflow.json", "histograms.json", "histograms.root", 
 FOLDERS = ("skim", "models", "plots")
 #: In a directory that a published run was brought to, and in no other; it says whence.
 FETCHED = ".fetched.json"
+NOTE = ".manifest.json.verified"
 #: Where credentials are looked for, for each scheme.
 CREDENTIALS = {
     **dict.fromkeys(("root", "xroot"), "a proxy, ticket or token as XRootD takes them"),
@@ -264,9 +265,15 @@ def fetch_run(address: str, directory: Path) -> Index:
     return index
 
 
+def becomes_own(directory: Path) -> None:
+    """A run of the user's own begins in a directory: from now on it is no copy, and nothing is removed from it."""
+    for name in (FETCHED, NOTE):
+        (directory / name).unlink(missing_ok=True)
+
+
 def _is_copy(directory: Path) -> bool:
     """Whether a published run was brought to a directory; earlier versions left only what downloads leave."""
-    return (directory / FETCHED).is_file() or (directory / ".manifest.json.verified").is_file()
+    return (directory / FETCHED).is_file() or (directory / NOTE).is_file()
 
 
 def _other_manifest(directory: Path, index: Index) -> list[Path]:

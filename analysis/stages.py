@@ -119,10 +119,13 @@ def started(request: Request) -> Iterator[Run]:
 
 @contextmanager
 def _cluster(request: Request, manifest: Manifest) -> Iterator[Run]:
+    from analysis.published_run import becomes_own
+
     directory = request.directory
     check_before(request.cluster, directory)
     try:
         with room_may_end(directory), run_lock(directory) as lock:
+            becomes_own(directory)
             for one in (directory, directory / "plots"):
                 remove_temporaries(one)
             with (

@@ -14,7 +14,7 @@ from support.http_files import serving
 from support.runs import make_run
 from support.xrootd import xrootd_writable
 
-from analysis import published_run
+from analysis import published_run, stages
 from analysis.cli import main
 from analysis.errors import UserError
 from analysis.published_run import FETCHED, INDEX, Place, check_apart, fetch_run
@@ -236,6 +236,24 @@ def test_what_an_earlier_one_brought_is_removed_from_a_copy_and_from_no_run(run:
         with pytest.raises(UserError, match="behind a link"):
             fetch_run(served.address, here)
         assert (run / gone).read_bytes() == b"mine"
+
+
+def test_a_copy_in_which_a_run_began_is_a_copy_no_more(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    publish_run(run, str(there))
+    with serving(there) as served:
+        fetch_run(served.address, here)
+        monkeypatch.setattr(stages, "check_before", lambda *_: None)
+        monkeypatch.setattr(stages, "Ledger", lambda _: (_ for _ in ()).throw(UserError("as far as this")))
+        request: Any = SimpleNamespace(directory=here, cluster=None)
+        with pytest.raises(UserError, match="as far as this"), stages._cluster(request, SimpleNamespace()):  # type: ignore[arg-type]
+            pass
+        (here / "skim" / "mine.parquet").write_bytes(b"mine")
+        with pytest.raises(UserError, match="holds a run of its own"):
+            fetch_run(served.address, here)
+    assert (here / "skim" / "mine.parquet").read_bytes() == b"mine"
 
 
 def test_a_file_without_content_comes_back_and_what_is_here_needs_no_room(
