@@ -144,8 +144,11 @@ def train(**options: Any) -> bool:
 @ending
 def report(origin: str | None, **options: Any) -> bool:
     """Figures, tables and the page of an earlier run."""
+    from analysis.published_run import check_address
     from analysis.stages import report_only
 
+    if origin is not None:
+        check_address(origin)
     request = _request(**options)
     if request is None:
         return True

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from analysis.addresses import masked
+
 PACKAGES = (
     "hepbatch", "coffea", "dask", "distributed", "uproot", "awkward", "hist", "numpy", "pyarrow", "scikit-learn",
     "keras", "tensorflow", "skops", "matplotlib", "mplhep", "pythia8mc", "fastjet",
@@ -36,8 +38,8 @@ def git_state() -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command as the user typed it."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command as the user typed it, but for what is secret in its addresses."""
+    return " ".join([Path(sys.argv[0]).name, *(masked(word) for word in sys.argv[1:])])
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -16,12 +16,9 @@ from analysis.errors import UserError
 from analysis.files import read_json, write_json
 from analysis.manifest import now
 from analysis.progress import say
-from analysis.published_run import BLOCK, INDEX, Listed, Place, index_of, read_index
+from analysis.published_run import BLOCK, FILES, FOLDERS, INDEX, Index, Listed, Place, check_apart, index_of, read_index
 from cluster.space import shown
 
-#: What a published run has: results, not what the engine needs to go on.
-FILES = ("manifest.json", "cutflow.json", "histograms.json", "histograms.root", "results.json", "report.html")
-FOLDERS = ("skim", "models", "plots")
 #: Below the run directory: what was brought where and was found to be right there.
 MEMORY = ".published"
 #: Files that are on their way at once.
@@ -32,21 +29,23 @@ def publish_run(directory: Path, address: str) -> None:
     """Copies the results of a run in `directory` to `address`, each file verified there by size and SHA-256.
 
     What an earlier attempt brought is not brought again. The list of all, `published.json`, is removed before anything
-    changes and written at the end. Raises UserError where the address does not take it; the same command goes on.
+    changes and written at the end. Raises UserError where the address does not take it; the same command goes on. And
+    where it is the run directory itself, lies in it or has it in it.
     """
     place = Place(address, writing=True)
+    check_apart(place, directory)
     names = list(contents(directory))
     if not names:
         raise UserError(f"there is no finished run in {directory} to publish")
     memory = directory / MEMORY / f"{hashlib.sha256(place.address.encode()).hexdigest()[:16]}.json"
-    known = _known(place, memory)
-    listed = {name: _listed(directory / name, known.get(name)) for name in names}
+    remembered = _remembered(memory)
+    listed = {name: _listed(directory / name, remembered.get(name)) for name in names}
     there = read_index(place)
-    missing = [name for name, one in listed.items() if not _same(known.get(name), one) or place.size(name) != one.size]
+    missing = [name for name, one in listed.items() if not _is_there(place, name, one, there, remembered)]
     former = {} if there is None else there.files
     gone = [name for name in former if name not in listed]
     if there is not None and not missing and not gone and former == listed:
-        say(f"published before: {len(names)} files at {place.address}")
+        say(f"published before: {len(names)} files at {place.shown}")
         return
     if there is not None:  # from here on it is not the run that the list tells of
         place.patiently(INDEX, partial(_remove, place, INDEX))
@@ -68,7 +67,7 @@ def publish_run(directory: Path, address: str) -> None:
     text = index_of(read_json(directory / "manifest.json"), listed, now()).text().encode()
     _write(place, INDEX, text)
     size = sum(one.size for one in listed.values())
-    say(f"published: {len(names)} files ({shown(size)}) at {place.address}, {len(missing)} of them now")
+    say(f"published: {len(names)} files ({shown(size)}) at {place.shown}, {len(missing)} of them now")
 
 
 def contents(directory: Path) -> Iterator[str]:
@@ -83,16 +82,29 @@ def contents(directory: Path) -> Iterator[str]:
                 yield relative.as_posix()
 
 
-def _known(place: Place, memory: Path) -> dict[str, dict[str, Any]]:
-    """What is known to be there: by the list at the address, and by what earlier attempts from here remember."""
-    index = read_index(place)
-    known: dict[str, dict[str, Any]] = {} if index is None else {name: asdict(one) for name, one in index.files.items()}
-    if memory.is_file():
-        try:
-            known |= read_json(memory)
-        except json.JSONDecodeError:
-            memory.unlink()  # everything is brought again
-    return known
+def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
+    """What earlier attempts from here remember: what the files here were, and that they were brought."""
+    if not memory.is_file():
+        return {}
+    try:
+        content: dict[str, dict[str, Any]] = read_json(memory)
+    except json.JSONDecodeError:
+        memory.unlink()  # everything is brought again
+        return {}
+    return content
+
+
+def _is_there(place: Place, name: str, one: Listed, there: Index | None, remembered: dict[str, dict[str, Any]]) -> bool:
+    """Whether a file is at the address as it is here.
+
+    The list there tells. Without one, an attempt of this or another run broke off: what is remembered is looked at.
+    """
+    if there is not None:
+        return there.files.get(name) == one and place.size(name) == one.size
+    if not _same(remembered.get(name), one) or place.size(name) != one.size:
+        return False
+    size, digest = place.patiently(name, partial(_content, place, name))
+    return (size, digest) == (one.size, one.sha256)
 
 
 def _listed(path: Path, known: dict[str, Any] | None) -> Listed:
@@ -121,9 +133,7 @@ def _bring(place: Place, path: Path, name: str, one: Listed) -> None:
 
 def _write(place: Place, name: str, content: bytes) -> None:
     def write() -> None:
-        place.make_folder(name)
-        with place.system.open(place.at(name), "wb") as target:
-            target.write(content)
+        place.write(name, content)
         _verify(place, name, Listed(len(content), hashlib.sha256(content).hexdigest()))
 
     place.patiently(name, write)
@@ -137,11 +147,17 @@ def _remove(place: Place, name: str) -> None:
 
 def _verify(place: Place, name: str, one: Listed) -> None:
     """Reads back what was written; an OSError where it is not what was meant, which may go away."""
+    size, digest = _content(place, name)
+    if (size, digest) != (one.size, one.sha256):
+        raise OSError(f"what was written is not what is there: {size} bytes of {one.size}, or another checksum")
+
+
+def _content(place: Place, name: str) -> tuple[int, str]:
+    """Size and SHA-256 of a file of the place, as it is read."""
     digest, size = hashlib.sha256(), 0
     place.system.invalidate_cache()
     with place.system.open(place.at(name), "rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
             size += len(block)
-    if (size, digest.hexdigest()) != (one.size, one.sha256):
-        raise OSError(f"what was written is not what is there: {size} bytes of {one.size}, or another checksum")
+    return size, digest.hexdigest()

@@ -119,10 +119,13 @@ def started(request: Request) -> Iterator[Run]:
 
 @contextmanager
 def _cluster(request: Request, manifest: Manifest) -> Iterator[Run]:
+    from analysis.published_run import becomes_own
+
     directory = request.directory
     check_before(request.cluster, directory)
     try:
         with room_may_end(directory), run_lock(directory) as lock:
+            becomes_own(directory)
             for one in (directory, directory / "plots"):
                 remove_temporaries(one)
             with (
@@ -271,9 +274,9 @@ def make_request(
         raise UserError(f"the output {directory} exists and is not a directory")
     catalogue = load_catalogue(configuration.datasets)
     if publish is not None:
-        from analysis.published_run import Place
+        from analysis.published_run import Place, check_apart
 
-        Place(publish, writing=True)  # whether there is a package for it is said before anything runs
+        check_apart(Place(publish, writing=True), directory)  # what is wrong with it is said before anything runs
     return Request(
         configuration, catalogue, directory, cluster, cluster_name, fresh, limit_files, retry_failed, publish
     )

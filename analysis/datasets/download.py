@@ -110,7 +110,7 @@ def _difference(file: PublicFile, path: Path, origin: str, told: str = "was publ
     name, kept = Path(file.path).name, "nothing was kept of it"
     if file.size is not None and size != file.size:
         return f"{origin} is not the published file {name}: it has {size} bytes, {file.size} were published; {kept}"
-    if size == 0:
+    if size == 0 and file.size != 0:
         return f"{origin} has no content: {kept}"
     if file.checksum is None:
         return None
