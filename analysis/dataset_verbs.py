@@ -8,10 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from analysis.checking import PROBLEMS, Found, Place, open_all, totals
+from analysis.checking import PROBLEMS, Found, Place, open_all, schemas, totals
 from analysis.configuration import Configuration
 from analysis.datasets.catalogue import Catalogue, load_catalogue
 from analysis.datasets.publication import PublicFile
+from analysis.datasets.samples import Sample
 from analysis.datasets.sources import OPENDATA, resolve
 from analysis.errors import UserError
 from analysis.fetching import fetch, public_files, public_samples
@@ -53,11 +54,12 @@ def describe(configuration: Configuration) -> list[str]:
 
 def check_only(request: Request) -> bool:
     """Opens every file of the source, at each of its addresses; True where nothing is wrong."""
-    places = list(_places(request))
+    samples, places = _places(request)
     if not places:
         raise UserError(f"the source {request.configuration.source} has no files to check")
+    expected = schemas(request.configuration, request.catalogue, samples)
     with started(request) as run:
-        found = open_all(run, places)
+        found = open_all(run, places, expected)
     write_json(request.directory / REPORT, {"checked": now(), "places": [asdict(one) for one in found]})
     if request.configuration.source == OPENDATA:
         _remember(request.configuration, found)
@@ -82,21 +84,33 @@ def fetch_only(request: Request) -> bool:
         return settle(run, not failures)
 
 
-def _places(request: Request) -> Iterator[Place]:
-    """Every address of every file of the source, at most `limit_files` files of a sample."""
+def _places(request: Request) -> tuple[list[Sample], list[Place]]:
+    """The samples of the source, and every address of its files, at most `limit_files` files of a sample."""
     configuration, catalogue = request.configuration, request.catalogue
     public = public_samples(configuration, catalogue)
     if configuration.source == OPENDATA and public:
-        for file in public_files(configuration, catalogue, public, request.limit_files):
-            role = catalogue.samples[file.sample].role
-            for address in file.addresses:
-                yield Place(file.sample, role, address, file.addresses[0], file.size, file.events)
-        return
-    resolved = resolve(catalogue, configuration.source, None, public)
-    for name, sample in resolved.samples.items():
-        for path in sample.files[: request.limit_files or None]:
-            for address in (path, *sample.replicas.get(path, [])):
-                yield Place(name, sample.role, address, path)
+        places = [
+            Place(file.sample, address, file.addresses[0], file.size, file.events)
+            for file in public_files(configuration, catalogue, public, request.limit_files)
+            for address in file.addresses
+        ]
+        return [_listed(catalogue, name) for name in public], places
+    samples = list(resolve(catalogue, configuration.source, None, public).samples.values())
+    return samples, [
+        Place(sample.name, address, path)
+        for sample in samples
+        for path in sample.files[: request.limit_files or None]
+        for address in (path, *sample.replicas.get(path, []))
+    ]
+
+
+def _listed(catalogue: Catalogue, name: str) -> Sample:
+    """A sample as its catalogue has it: one without a cross section can be checked, though not normalised."""
+    entry = catalogue.samples[name]
+    return Sample(
+        name, entry.role, entry.process, (), OPENDATA, simulated=False, xsec=entry.xsec, sumw=entry.sumw,
+        reduction_efficiency=entry.reduction_efficiency, tree=entry.tree,
+    )  # fmt: skip
 
 
 def _outcome(found: Sequence[Found]) -> Iterator[str]:

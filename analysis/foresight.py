@@ -104,7 +104,7 @@ def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Find
         for path in _spread(paths, OPENED)
     ]
     clock = time.monotonic()
-    plan = make_plan(run, chosen)
+    plan = make_plan(run, chosen, {name: one.tree for name, one in samples.items() if one.tree is not None})
     opening = time.monotonic() - clock
     workers = int(run.cluster.facts()["pools"]["cpu"]["workers"])
     loads = {
