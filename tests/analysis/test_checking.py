@@ -18,7 +18,7 @@ from analysis.datasets.samples import Sample
 from analysis.engine.attempts import Outcome
 from analysis.engine.ledger import Ledger
 from analysis.errors import UserError
-from analysis.foresight import _look
+from analysis.foresight import BEGUN, _look, plan_only
 from analysis.run import Run
 from analysis.stages import Request
 from cluster.settings import ClusterSettings
@@ -80,6 +80,20 @@ def test_a_plan_looks_into_the_samples_own_tree(tmp_path: Path) -> None:
     assert found.loads["ttbar_lep"].entries == 40
     assert found.loads["ttbar_lep"].items == (10, 10, 10, 10)
     assert [probe.entries for probe in found.probes] == [1, 10, 10, 10]
+
+
+def test_a_plan_removes_nothing_that_it_has_not_made(tmp_path: Path) -> None:
+    configuration, catalogue = load_configuration("lepton_id", ()), load_catalogue("lepton_id")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "ours.txt").write_text("weeks of work")
+    request = Request(configuration, catalogue, tmp_path, cast(ClusterSettings, None), "local")
+    (tmp_path / "plan.json").write_text("{}")  # also not where there was a plan before
+    with pytest.raises(UserError, match="already has models, which a plan would remove"):
+        plan_only(request, None)
+    assert (tmp_path / "models" / "ours.txt").read_text() == "weeks of work"
+    (tmp_path / BEGUN).touch()  # a plan that was interrupted goes on to the next check
+    with pytest.raises(UserError, match="the simulated source has no files before the run makes them"):
+        plan_only(request, None)
 
 
 def _here(
