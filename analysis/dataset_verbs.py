@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -180,7 +182,31 @@ def _seen(configuration: Configuration) -> dict[str, Any]:
 
 
 def _remember(configuration: Configuration, found: Sequence[Found]) -> None:
+    """Adds what was found to what earlier checks found; two checks at the same time lose nothing of each other."""
     memory = _memory(configuration)
-    if memory is not None:
-        earlier = read_json(memory) if memory.is_file() else {}
-        write_json(memory, earlier | {one.address: asdict(one) | {"checked": now()} for one in found})
+    if memory is None:
+        return
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with memory.with_name(f".{memory.name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            earlier = _earlier(memory)
+            write_json(memory, earlier | {one.address: asdict(one) | {"checked": now()} for one in found})
+    except OSError as problem:
+        if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        say(f"note: {memory.parent} cannot be written: 'hepbatch datasets list' will not know of this check")
+
+
+def _earlier(memory: Path) -> dict[str, Any]:
+    """What earlier checks found; nothing, which is said, where the file is damaged."""
+    if not memory.is_file():
+        return {}
+    try:
+        content = read_json(memory)
+    except ValueError:  # no JSON, or no UTF-8
+        content = None
+    if isinstance(content, dict):
+        return content
+    say(f"note: {memory} was damaged: what earlier checks found is forgotten, and it begins anew with this one")
+    return {}
