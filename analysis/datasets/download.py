@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from analysis.datasets.checksums import compute
 from analysis.datasets.plausibility import implausible
 from analysis.datasets.publication import PublicFile
+from analysis.datasets.shared_cache import make_folders, refusals_named, share
 from analysis.datasets.transfer import WEB, Told, append, checksum_of_server
 from analysis.engine.faults import is_full, is_transient
 from processors.errors import UnreadableFile, first_line
@@ -43,8 +44,9 @@ def fetch_file(file: PublicFile, attempt: int = 0) -> bool:
     if noted(file) or _right(file, path):
         return False
     address = file.addresses[attempt % len(file.addresses)]
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
+    with refusals_named(path):
+        make_folders(path.parent)
     with _locked(part) as out:
         if noted(file) or _right(file, path):
             part.unlink(missing_ok=True)
@@ -179,7 +181,11 @@ def _read_version(part: Path, address: str) -> str | None:
 def _locked(part: Path) -> Iterator[BinaryIO]:
     """The part of a file, for this process alone; waits for another one that has it."""
     while True:
-        with part.open("a+b") as out:
+        with refusals_named(part):
+            out = part.open("a+b")
+        with out:
+            if _is_at(out, part):
+                share(part)
             fcntl.flock(out, fcntl.LOCK_EX)
             if not _is_at(out, part):  # who had it before is done with it, and has moved or removed it
                 continue
@@ -211,6 +217,7 @@ def _write_note(file: PublicFile, path: Path, checksum: str | None) -> None:
     try:
         content = _state(file, path) | {"compared": checksum}
         _note(path).write_text(json.dumps(content), encoding="utf-8")
+        share(_note(path))
     except OSError as problem:
         # A cache that others keep and this user only reads: the file is as right without a note, which saves time only.
         if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):

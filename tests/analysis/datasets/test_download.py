@@ -1,9 +1,11 @@
 """A public file comes into the cache whole and right, or not at all; what broke off is resumed."""
 
+import errno
 import hashlib
 import json
 import multiprocessing
 import os
+import stat
 import struct
 import zlib
 from collections import Counter
@@ -19,6 +21,7 @@ from support.xrootd import xrootd
 from analysis.datasets.download import compared, fetch_file
 from analysis.datasets.plausibility import implausible
 from analysis.datasets.publication import PublicFile
+from analysis.datasets.shared_cache import refusals_named
 from analysis.datasets.transfer import checksum_of_server
 from processors.errors import UnreadableFile
 from processors.faults import is_transient
@@ -216,6 +219,34 @@ def test_a_part_is_of_one_version_of_the_file(tmp_path: Path, changed: bool) -> 
         assert served.sent == (1_500_000 if changed else 1_000_000)
     assert Path(file.path).read_bytes() == place.read_bytes()
     assert left(tmp_path) == [".jets.dat.verified", "jets.dat"]
+
+
+@pytest.mark.parametrize(("mode", "folder", "file"), [(0o2770, 0o2775, 0o664), (0o755, 0o755, 0o644)])
+def test_a_cache_is_as_open_to_its_group_as_its_root(tmp_path: Path, mode: int, folder: int, file: int) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(mode)
+    before = os.umask(0o022)
+    try:
+        with serving(published(tmp_path)) as served:
+            wanted = replace(public_file(served.address, tmp_path), path=str(cache / "a" / "b" / "jets.h5"))
+            assert fetch_file(wanted)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in cache.rglob("*")}
+    assert modes == {"a": folder, "b": folder, "jets.h5": file, ".jets.h5.verified": file}
+
+
+def test_who_may_not_write_hears_whose_the_folder_is(tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "a"
+    folder.mkdir(parents=True)
+    owner = Path(folder).owner()
+    with (
+        pytest.raises(PermissionError, match=rf"b\.root cannot .* the folder {folder} belongs to {owner}, ") as caught,
+        refusals_named(folder / "b.root"),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / ".b.root.part"))
+    assert not is_transient(caught.value)
 
 
 def test_a_server_that_gives_a_byte_now_and_then_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
