@@ -15,6 +15,7 @@ from analysis.configuration import Configuration
 from analysis.datasets.catalogue import Catalogue, load_catalogue
 from analysis.datasets.publication import PublicFile
 from analysis.datasets.samples import Sample
+from analysis.datasets.shared_cache import make_folders, share
 from analysis.datasets.sources import OPENDATA, resolve
 from analysis.errors import UserError
 from analysis.fetching import fetch, public_files, public_samples
@@ -187,11 +188,14 @@ def _remember(configuration: Configuration, found: Sequence[Found]) -> None:
     if memory is None:
         return
     try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        with memory.with_name(f".{memory.name}.lock").open("a") as lock:
+        make_folders(memory.parent)
+        beside = memory.with_name(f".{memory.name}.lock")
+        with beside.open("a") as lock:
+            share(beside)
             fcntl.flock(lock, fcntl.LOCK_EX)
             earlier = _earlier(memory)
             write_json(memory, earlier | {one.address: asdict(one) | {"checked": now()} for one in found})
+            share(memory)
     except OSError as problem:
         if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

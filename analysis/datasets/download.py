@@ -83,6 +83,7 @@ def fetch_file(file: PublicFile, attempt: int = 0) -> bool:
                 _version(part).unlink(missing_ok=True)
             elif expected.checksum is None and told.validator is not None:
                 _version(part).write_text(json.dumps({"address": address, "version": told.validator}), encoding="utf-8")
+                share(_version(part))
             raise
         part.replace(path)
         _version(part).unlink(missing_ok=True)

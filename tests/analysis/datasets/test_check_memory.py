@@ -2,6 +2,7 @@
 
 import errno
 import json
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,11 @@ def test_checks_at_the_same_time_keep_what_the_others_found(tmp_path: Path) -> N
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: _remember(configuration(tmp_path), [found(number)]), range(1, 25)))
     assert sorted(one["entries"] for one in _seen(configuration(tmp_path)).values()) == list(range(1, 25))
+
+
+def test_others_of_the_group_can_add_to_it(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2770)
+    _remember(configuration(tmp_path), [found(1)])
+    made = [tmp_path / "checked", *(tmp_path / "checked").iterdir()]
+    assert len(made) == 3
+    assert all(path.stat().st_mode & stat.S_IWGRP for path in made)
