@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from analysis.addresses import opened_as
 from analysis.engine.attempts import Outcome
+from analysis.errors import UserError
+from analysis.skim_job import columns_of
 
 if TYPE_CHECKING:
+    from analysis.configuration import Configuration
+    from analysis.datasets.catalogue import Catalogue
+    from analysis.datasets.samples import Sample
     from analysis.run import Run
     from processors.chunks import FileFacts
 
@@ -26,11 +31,18 @@ class Place:
     """One address of a file: `file` is the first one, `size` [bytes] and `events` what was published."""
 
     sample: str
-    role: str
     address: str
     file: str
     size: int | None = None
     events: int | None = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the analysis reads of the files of a sample: the name of the tree, and its columns."""
+
+    tree: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,10 +71,12 @@ class Totals:
     problems: Counter[str] = field(default_factory=Counter)
 
 
-def open_all(run: Run, places: Sequence[Place]) -> list[Found]:
-    """Opens every address on the cpu pool and compares what it finds with what was published, in the given order."""
-    catalogue = run.catalogue
-    look = partial(look_at, catalogue.format, catalogue.tree, run.cluster_settings.xrootd_prefix, _columns(run))
+def open_all(run: Run, places: Sequence[Place], expected: Mapping[str, Schema]) -> list[Found]:
+    """Opens every address on the cpu pool and compares what it finds with what was published, in the given order.
+
+    `expected` is what the files of each sample must have.
+    """
+    look = partial(look_at, run.catalogue.format, run.cluster_settings.xrootd_prefix, dict(expected))
     longest = run.configuration.retries.longest_item
     found = [judge(outcome) for outcome in run.map("cpu", look, places, len(places), "opening files", longest=longest)]
     order = {place.address: number for number, place in enumerate(places)}
@@ -71,16 +85,16 @@ def open_all(run: Run, places: Sequence[Place]) -> list[Found]:
 
 def look_at(
     format: str,
-    tree: str,
     prefix: str | None,
-    columns: dict[str, tuple[str, ...]],
+    expected: dict[str, Schema],
     place: Place,
     attempt: int,  # noqa: ARG001
 ) -> FileFacts:
-    """On a worker: identity, entries and size of a file that must have the columns of its role."""
+    """On a worker: identity, entries and size of a file that must have the columns of its sample."""
     from processors.formats import reader_of
 
-    return reader_of(format).facts(opened_as(place.address, prefix), tree, columns[place.role])
+    schema = expected[place.sample]
+    return reader_of(format).facts(opened_as(place.address, prefix), schema.tree, schema.columns)
 
 
 def judge(outcome: Outcome) -> Found:
@@ -140,11 +154,17 @@ def totals(found: Iterable[Found]) -> dict[str, Totals]:
     return sums
 
 
-def _columns(run: Run) -> dict[str, tuple[str, ...]]:
-    """What the processor reads of a file of each role."""
-    configuration = run.configuration
+def schemas(configuration: Configuration, catalogue: Catalogue, samples: Iterable[Sample]) -> dict[str, Schema]:
+    """What the processor reads of the files of each sample. Raises UserError for a tree that it does not know."""
     module = configuration.module("processor")
     settings: Any = configuration.settings("processor")
     processor = module.build(settings, luminosity=configuration.luminosity, skim_directory=None)
-    branches = getattr(processor, "branches", None) or module.branches
-    return {role: tuple(branches(role)) for role in {entry.role for entry in run.catalogue.samples.values()}}
+    found = {}
+    for sample in samples:
+        tree = sample.tree or catalogue.tree
+        metadata = {**sample.metadata(), "dataset": sample.name, "tree": tree}
+        try:
+            found[sample.name] = Schema(tree, columns_of(module, processor, metadata))
+        except ValueError as error:
+            raise UserError(f"the sample {sample.name}: {error}") from error
+    return found

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from analysis.checking import PROBLEMS, Found, Place, open_all, totals
+from analysis.checking import PROBLEMS, Found, Place, open_all, schemas, totals
 from analysis.configuration import Configuration
 from analysis.datasets.catalogue import Catalogue, load_catalogue
 from analysis.datasets.publication import PublicFile
+from analysis.datasets.samples import Sample
+from analysis.datasets.shared_cache import make_folders, share
 from analysis.datasets.sources import OPENDATA, resolve
 from analysis.errors import UserError
 from analysis.fetching import fetch, public_files, public_samples
@@ -53,11 +57,12 @@ def describe(configuration: Configuration) -> list[str]:
 
 def check_only(request: Request) -> bool:
     """Opens every file of the source, at each of its addresses; True where nothing is wrong."""
-    places = list(_places(request))
+    samples, places = _places(request)
     if not places:
         raise UserError(f"the source {request.configuration.source} has no files to check")
+    expected = schemas(request.configuration, request.catalogue, samples)
     with started(request) as run:
-        found = open_all(run, places)
+        found = open_all(run, places, expected)
     write_json(request.directory / REPORT, {"checked": now(), "places": [asdict(one) for one in found]})
     if request.configuration.source == OPENDATA:
         _remember(request.configuration, found)
@@ -82,21 +87,33 @@ def fetch_only(request: Request) -> bool:
         return settle(run, not failures)
 
 
-def _places(request: Request) -> Iterator[Place]:
-    """Every address of every file of the source, at most `limit_files` files of a sample."""
+def _places(request: Request) -> tuple[list[Sample], list[Place]]:
+    """The samples of the source, and every address of its files, at most `limit_files` files of a sample."""
     configuration, catalogue = request.configuration, request.catalogue
     public = public_samples(configuration, catalogue)
     if configuration.source == OPENDATA and public:
-        for file in public_files(configuration, catalogue, public, request.limit_files):
-            role = catalogue.samples[file.sample].role
-            for address in file.addresses:
-                yield Place(file.sample, role, address, file.addresses[0], file.size, file.events)
-        return
-    resolved = resolve(catalogue, configuration.source, None, public)
-    for name, sample in resolved.samples.items():
-        for path in sample.files[: request.limit_files or None]:
-            for address in (path, *sample.replicas.get(path, [])):
-                yield Place(name, sample.role, address, path)
+        places = [
+            Place(file.sample, address, file.addresses[0], file.size, file.events)
+            for file in public_files(configuration, catalogue, public, request.limit_files)
+            for address in file.addresses
+        ]
+        return [_listed(catalogue, name) for name in public], places
+    samples = list(resolve(catalogue, configuration.source, None, public).samples.values())
+    return samples, [
+        Place(sample.name, address, path)
+        for sample in samples
+        for path in sample.files[: request.limit_files or None]
+        for address in (path, *sample.replicas.get(path, []))
+    ]
+
+
+def _listed(catalogue: Catalogue, name: str) -> Sample:
+    """A sample as its catalogue has it: one without a cross section can be checked, though not normalised."""
+    entry = catalogue.samples[name]
+    return Sample(
+        name, entry.role, entry.process, (), OPENDATA, simulated=False, xsec=entry.xsec, sumw=entry.sumw,
+        reduction_efficiency=entry.reduction_efficiency, tree=entry.tree,
+    )  # fmt: skip
 
 
 def _outcome(found: Sequence[Found]) -> Iterator[str]:
@@ -166,7 +183,34 @@ def _seen(configuration: Configuration) -> dict[str, Any]:
 
 
 def _remember(configuration: Configuration, found: Sequence[Found]) -> None:
+    """Adds what was found to what earlier checks found; two checks at the same time lose nothing of each other."""
     memory = _memory(configuration)
-    if memory is not None:
-        earlier = read_json(memory) if memory.is_file() else {}
-        write_json(memory, earlier | {one.address: asdict(one) | {"checked": now()} for one in found})
+    if memory is None:
+        return
+    try:
+        make_folders(memory.parent)
+        beside = memory.with_name(f".{memory.name}.lock")
+        with beside.open("a") as lock:
+            share(beside)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            earlier = _earlier(memory)
+            write_json(memory, earlier | {one.address: asdict(one) | {"checked": now()} for one in found})
+            share(memory)
+    except OSError as problem:
+        if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        say(f"note: {memory.parent} cannot be written: 'hepbatch datasets list' will not know of this check")
+
+
+def _earlier(memory: Path) -> dict[str, Any]:
+    """What earlier checks found; nothing, which is said, where the file is damaged."""
+    if not memory.is_file():
+        return {}
+    try:
+        content = read_json(memory)
+    except ValueError:  # no JSON, or no UTF-8
+        content = None
+    if isinstance(content, dict):
+        return content
+    say(f"note: {memory} was damaged: what earlier checks found is forgotten, and it begins anew with this one")
+    return {}

@@ -32,7 +32,7 @@ from analysis.planning import make_plan
 from analysis.progress import duration, say
 from analysis.run import Run
 from analysis.skim_job import Processed, SkimJob, make_job, process_item
-from analysis.stages import Request, clear, resolved_source, started
+from analysis.stages import OURS, Request, clear, resolved_source, started
 from cluster.space import shown
 
 #: Files of a sample that are opened; the others count as these on average.
@@ -42,6 +42,8 @@ TRIED, PER_WORKER = 3, 3
 #: The first item of a worker is so much smaller: it is there for what loading the libraries takes.
 SMALL = 10
 REPORT = "plan.json"
+#: There while a plan is on its way: only then is what lies beside it a plan's own, to be removed.
+BEGUN = ".plan-begun"
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,15 @@ class Findings:
 
 def plan_only(request: Request, like: Path | None) -> bool:
     """Tries a few work items and shows what the run will take; True where all that was tried succeeded."""
-    if (request.directory / "manifest.json").exists():
-        raise UserError(f"--output {request.directory} is the directory of a run: a plan needs one of its own")
+    _check_directory(request.directory)
     samples = _samples(request)
     tasks, hours = _trainings(request, like)
+    request.directory.mkdir(parents=True, exist_ok=True)
+    (request.directory / BEGUN).touch()
     with started(replace(request, fresh=True)) as run:
         found, failures = _look(run, samples, request.limit_files)
     clear(request.directory)
+    (request.directory / BEGUN).unlink()
     for line in failures:
         say(line)
     if not found.probes:
@@ -77,6 +81,18 @@ def plan_only(request: Request, like: Path | None) -> bool:
     for line in _lines(content, like):
         say(line)
     return not failures
+
+
+def _check_directory(directory: Path) -> None:
+    """Raises UserError where a plan would remove what it has not made: it ends without any of its items' output."""
+    if (directory / "manifest.json").exists():
+        raise UserError(f"--output {directory} is the directory of a run: a plan needs one of its own")
+    there = [name for name in OURS if (directory / name).exists()]
+    if there and not (directory / BEGUN).exists():
+        raise UserError(
+            f"--output {directory} already has {', '.join(there)}, which a plan would remove: give it a directory of "
+            "its own"
+        )
 
 
 def _samples(request: Request) -> dict[str, Sample]:
@@ -104,7 +120,7 @@ def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Find
         for path in _spread(paths, OPENED)
     ]
     clock = time.monotonic()
-    plan = make_plan(run, chosen)
+    plan = make_plan(run, chosen, {name: one.tree for name, one in samples.items() if one.tree is not None})
     opening = time.monotonic() - clock
     workers = int(run.cluster.facts()["pools"]["cpu"]["workers"])
     loads = {

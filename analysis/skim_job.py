@@ -94,7 +94,7 @@ def process_item(job: SkimJob, item: WorkItem, attempt: int) -> Processed:
     metadata = {**job.metadata[item.sample], "dataset": item.sample, "tree": tree}
     staged = Path(job.directory) / staged_name(mark, "")
     processor = _processor(job.module, job.settings, job.luminosity, str(staged))
-    branches = _branches(job, processor, metadata)
+    branches = columns_of(importlib.import_module(job.module), processor, metadata)
     address, reader = opened_as(item.address(attempt), job.xrootd_prefix), reader_of(job.format)
     start, stop = _whole_events(job, reader, address, tree, item.start, item.stop)
     events = reader.read(address, tree, branches, start, stop, metadata, item.uuid)
@@ -103,14 +103,16 @@ def process_item(job: SkimJob, item: WorkItem, attempt: int) -> Processed:
     return Processed(content, _skim(job, item, content.pop("skims"), mark), events.bytes_read, events.retries)
 
 
-def _branches(job: SkimJob, processor: Any, metadata: dict[str, Any]) -> tuple[str, ...]:
-    """The columns to read: a processor knows more of that than its module, where it depends on settings or sample."""
+def columns_of(module: Any, processor: Any, metadata: dict[str, Any]) -> tuple[str, ...]:
+    """The columns to read: a processor knows more of that than its module, where it depends on settings or sample.
+
+    Raises ValueError where the processor does not know the tree of the sample.
+    """
     if hasattr(processor, "branches_of"):
         of_sample: tuple[str, ...] = processor.branches_of(metadata)
         return of_sample
-    of_role = getattr(processor, "branches", importlib.import_module(job.module).branches)
-    found: tuple[str, ...] = of_role(metadata["role"])
-    return found
+    of_role = getattr(processor, "branches", None) or module.branches
+    return tuple(of_role(metadata["role"]))
 
 
 def sum_weights(job: SkimJob, sample: str, part: tuple[str, int, int | None], attempt: int) -> float:  # noqa: ARG001

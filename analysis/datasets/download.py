@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from analysis.datasets.checksums import compute
+from analysis.datasets.plausibility import implausible
 from analysis.datasets.publication import PublicFile
-from analysis.datasets.transfer import append, checksum_of_server
+from analysis.datasets.shared_cache import make_folders, refusals_named, share
+from analysis.datasets.transfer import WEB, Told, append, checksum_of_server
 from analysis.engine.faults import is_full, is_transient
 from processors.errors import UnreadableFile, first_line
 
@@ -42,23 +44,31 @@ def fetch_file(file: PublicFile, attempt: int = 0) -> bool:
     if noted(file) or _right(file, path):
         return False
     address = file.addresses[attempt % len(file.addresses)]
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
+    with refusals_named(path):
+        make_folders(path.parent)
     with _locked(part) as out:
         if noted(file) or _right(file, path):
             part.unlink(missing_ok=True)
             return False
         path.unlink(missing_ok=True)
-        expected, told = file, "was published" if file.checksum else "is what its server tells"
+        expected, origin = file, "was published" if file.checksum else "is what its server tells"
+        told = Told()
         try:
-            resumed = _transfer(address, out)
             if file.checksum is None:  # nobody published one: that of the server finds what goes wrong on the way
                 expected = replace(file, checksum=checksum_of_server(address))
-            wrong = _difference(expected, part, address, told)
+            verified = expected.checksum is not None
+            if not verified:
+                told.validator = _read_version(part, address)
+                if told.validator is None:  # nothing would tell that what is there is of another file
+                    _version(part).unlink(missing_ok=True)
+                    out.truncate(0)
+            resumed = _transfer(address, out, told, verified=verified)
+            wrong = _difference(expected, part, address, origin, told.size)
             if wrong is not None and resumed:  # what an earlier attempt left may be of another file
                 out.truncate(0)
-                _transfer(address, out)
-                wrong = _difference(expected, part, address, told)
+                _transfer(address, out, told, verified=verified)
+                wrong = _difference(expected, part, address, origin, told.size)
             if wrong is not None:
                 raise UnreadableFile(wrong)
             os.fsync(out.fileno())
@@ -70,8 +80,13 @@ def fetch_file(file: PublicFile, attempt: int = 0) -> bool:
                 ) from problem
             if not is_transient(problem):
                 part.unlink()
+                _version(part).unlink(missing_ok=True)
+            elif expected.checksum is None and told.validator is not None:
+                _version(part).write_text(json.dumps({"address": address, "version": told.validator}), encoding="utf-8")
+                share(_version(part))
             raise
         part.replace(path)
+        _version(part).unlink(missing_ok=True)
     _write_note(file, path, expected.checksum)
     return True
 
@@ -104,16 +119,24 @@ def _right(file: PublicFile, path: Path) -> bool:
     return True
 
 
-def _difference(file: PublicFile, path: Path, origin: str, told: str = "was published") -> str | None:
-    """A sentence where the content at `path` is not what was published; None where it is, as far as that was."""
+def _difference(
+    file: PublicFile, path: Path, origin: str, told: str = "was published", announced: int | None = None
+) -> str | None:
+    """A sentence where the content at `path` is not what was published; None where it is, as far as that was.
+
+    `announced` is the size that the server tells. Of what nobody published anything, the format is looked at.
+    """
     size = path.stat().st_size
     name, kept = Path(file.path).name, "nothing was kept of it"
     if file.size is not None and size != file.size:
         return f"{origin} is not the published file {name}: it has {size} bytes, {file.size} were published; {kept}"
     if size == 0 and file.size != 0:
         return f"{origin} has no content: {kept}"
+    if announced is not None and size != announced:
+        return f"{origin} was not received whole: {size} bytes came, its server tells {announced}; {kept}"
     if file.checksum is None:
-        return None
+        wrong = implausible(path, Path(file.path).suffix) if file.size is None else None
+        return f"{origin} cannot be the file {name}: {wrong}; {kept}" if wrong is not None else None
     kind = file.checksum.partition(":")[0]
     found = compute(path, kind)
     if found != file.checksum:
@@ -123,17 +146,18 @@ def _difference(file: PublicFile, path: Path, origin: str, told: str = "was publ
     return None
 
 
-def _transfer(address: str, out: BinaryIO) -> bool:
+def _transfer(address: str, out: BinaryIO, told: Told, *, verified: bool) -> bool:
     """Appends what is missing; True where something was there before. Goes on where it broke off on the way."""
     resumed = out.seek(0, os.SEEK_END) > 0
     while True:
         before = out.seek(0, os.SEEK_END)
         try:
-            append(address, out)
+            append(address, out, told, verified=verified)
             out.flush()
         except Exception as problem:
             out.flush()
-            if is_transient(problem) and out.seek(0, os.SEEK_END) - before >= PROGRESS:
+            same = verified or told.validator is not None or not address.startswith(WEB)
+            if same and is_transient(problem) and out.seek(0, os.SEEK_END) - before >= PROGRESS:
                 continue
             if isinstance(problem, urllib.error.URLError) and not isinstance(problem, urllib.error.HTTPError):
                 raise OSError(f"{address}: {first_line(problem)}") from problem
@@ -141,11 +165,28 @@ def _transfer(address: str, out: BinaryIO) -> bool:
         return resumed
 
 
+def _version(part: Path) -> Path:
+    """A note on what a server calls the version of a file that a part is of."""
+    return part.with_suffix(".version")
+
+
+def _read_version(part: Path, address: str) -> str | None:
+    try:
+        content = json.loads(_version(part).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return content["version"] if isinstance(content, dict) and content.get("address") == address else None
+
+
 @contextmanager
 def _locked(part: Path) -> Iterator[BinaryIO]:
     """The part of a file, for this process alone; waits for another one that has it."""
     while True:
-        with part.open("a+b") as out:
+        with refusals_named(part):
+            out = part.open("a+b")
+        with out:
+            if _is_at(out, part):
+                share(part)
             fcntl.flock(out, fcntl.LOCK_EX)
             if not _is_at(out, part):  # who had it before is done with it, and has moved or removed it
                 continue
@@ -177,6 +218,7 @@ def _write_note(file: PublicFile, path: Path, checksum: str | None) -> None:
     try:
         content = _state(file, path) | {"compared": checksum}
         _note(path).write_text(json.dumps(content), encoding="utf-8")
+        share(_note(path))
     except OSError as problem:
         # A cache that others keep and this user only reads: the file is as right without a note, which saves time only.
         if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):

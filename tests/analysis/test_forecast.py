@@ -85,3 +85,25 @@ def test_workers_and_memory_are_numbers_that_one_can_ask_for() -> None:
     found = rates(TRIED, ("ZZ",))
     assert worker_memory(found, 1000) == 1.0 * GIB
     assert worker_memory(found, 2_000_000) == 3.5 * GIB  # 2.3 GB and half as much again
+
+
+def test_a_run_is_forecast_as_its_schedule_says() -> None:
+    """Two workers on items of 100, 100 and 50 entries of `a` (0.01 s each) and 40 and 40 of `b` (0.1 s), by hand."""
+    tried = [
+        Probe("a", 10, 2.1, 200, BASE, "one", first=True),  # 2 s of loading, 0.1 s of entries
+        Probe("b", 10, 4.0, 5000, BASE + 50, "two", first=True),  # 3 s and 1 s
+        Probe("a", 100, 1.5, 2000, BASE + 100_000, "one", first=False),
+        Probe("a", 100, 0.5, 2000, BASE + 90_000, "two", first=False),  # 1 s on average
+        Probe("b", 20, 2.0, 10_000, BASE + 40_000, "two", first=False),
+    ]
+    loads = {"a": load(100, 100, 50), "b": load(40, 40)}
+    found = forecast(loads, rates(tried, loads), 2)
+    # Both begin after 2.5 s. One: a 3.5, a(50) 4.0, b 8.0. The other: a 3.5, b 7.5.
+    assert found.wall == pytest.approx(8.0)
+    assert found.work == pytest.approx(1.0 + 1.0 + 0.5 + 4.0 + 4.0)
+    assert found.bytes_read == pytest.approx(250 * 20 + 80 * 500)
+    assert (found.items, found.entries) == (5, 330)
+    # The steepest growth is that of b: 40 kB in 20 entries; the largest item has 100.
+    assert found.memory == pytest.approx(BASE + 100 * 2000)
+    assert forecast(loads, rates(tried, loads), 1).wall == pytest.approx(2.5 + 10.5)
+    assert forecast(loads, rates(tried, loads), 5).wall == pytest.approx(2.5 + 4.0)

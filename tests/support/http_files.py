@@ -1,6 +1,7 @@
 """A real HTTP server on the loopback interface that serves parts of files and, where it is told to, fails."""
 
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,17 +76,21 @@ class _Handler(BaseHTTPRequestHandler):
             content = content[:-1] + bytes([content[-1] ^ 1])
         part, status, size = content, 200, len(content)
         asked = self.headers.get("Range")
-        if asked is not None and self.served.ranges:
+        tag = f'"{zlib.crc32(content)}"'
+        if asked is not None and self.served.ranges and self.headers.get("If-Range", tag) == tag:
             first, last = asked.removeprefix("bytes=").split("-")
             if int(first) >= size:
-                self.send_error(416)
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{size}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             part, status = content[int(first) : int(last) + 1 if last else size], 206
         self.send_response(status)
         if status == 206:
             self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{size}")
         self.send_header("Accept-Ranges", "bytes")
-        self.send_header("ETag", f'"{size}"')
+        self.send_header("ETag", tag)
         self.send_header("Content-Length", str(len(part)))
         self.end_headers()
         if fault == "cut":

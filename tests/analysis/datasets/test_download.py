@@ -1,8 +1,12 @@
 """A public file comes into the cache whole and right, or not at all; what broke off is resumed."""
 
+import errno
 import hashlib
+import json
 import multiprocessing
 import os
+import stat
+import struct
 import zlib
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +19,9 @@ from support.http_files import serving
 from support.xrootd import xrootd
 
 from analysis.datasets.download import compared, fetch_file
+from analysis.datasets.plausibility import implausible
 from analysis.datasets.publication import PublicFile
+from analysis.datasets.shared_cache import refusals_named
 from analysis.datasets.transfer import checksum_of_server
 from processors.errors import UnreadableFile
 from processors.faults import is_transient
@@ -155,6 +161,92 @@ def test_without_a_published_checksum_the_size_is_compared(tmp_path: Path) -> No
             fetch_file(file)
         assert left(tmp_path) == []
         assert fetch_file(replace(file, size=len(CONTENT)))
+
+
+def unpublished(address: str, directory: Path, name: str) -> PublicFile:
+    return PublicFile("SIM300", (f"{address}/record/1/files/{name}",), str(directory / "cache" / name))
+
+
+@pytest.mark.parametrize("name", ["jets.root", "jets.h5", "jets.parquet"])
+def test_a_page_in_place_of_a_file_is_not_taken_for_it(tmp_path: Path, name: str) -> None:
+    server = published(tmp_path)
+    (server / "record/1/files" / name).write_bytes(b"<html>The portal is being maintained.</html>")
+    with (
+        serving(server) as served,
+        pytest.raises(UnreadableFile, match=rf"cannot be the file {name}: it does not begin"),
+    ):
+        fetch_file(unpublished(served.address, tmp_path, name))
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("version", [62206, 1062206])
+def test_a_root_file_must_reach_to_the_end_it_names(tmp_path: Path, version: int) -> None:
+    head = b"root" + struct.pack(">iiq" if version > 10**6 else ">iii", version, 100, 300)
+    path = tmp_path / "a"
+    for size, wrong in ((300, None), (299, "it has 299 bytes, and by its own header it ends at 300")):
+        path.write_bytes(head.ljust(size, b"x"))
+        assert implausible(path, ".root") == wrong
+
+
+def test_a_part_that_is_longer_than_the_file_is_not_taken_for_it(tmp_path: Path) -> None:
+    server, part = published(tmp_path), tmp_path / "cache" / ".jets.dat.part"
+    (server / "record/1/files/jets.dat").write_bytes(b"y" * 100)
+    part.parent.mkdir()
+    with serving(server) as served:
+        file = unpublished(served.address, tmp_path, "jets.dat")
+        for tag in (None, f'"{zlib.crc32(b"y" * 100)}"'):  # the second one: the server says 416
+            part.write_bytes(b"x" * 150)
+            if tag is not None:
+                part.with_suffix(".version").write_text(json.dumps({"address": file.addresses[0], "version": tag}))
+            assert fetch_file(file)
+            assert Path(file.path).read_bytes() == b"y" * 100
+            Path(file.path).unlink()
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_part_is_of_one_version_of_the_file(tmp_path: Path, changed: bool) -> None:
+    server = published(tmp_path)
+    place = server / "record/1/files/jets.dat"
+    place.write_bytes(CONTENT[:1_000_000])
+    with serving(server, lambda number: "cut" if number == 1 else None) as served:
+        file = unpublished(served.address, tmp_path, "jets.dat")
+        with pytest.raises(OSError, match="broke off"):
+            fetch_file(file)
+        assert left(tmp_path) == [".jets.dat.part", ".jets.dat.version"]
+        if changed:
+            place.write_bytes(CONTENT[1_000_000:2_000_000])
+        assert fetch_file(file)
+        assert served.sent == (1_500_000 if changed else 1_000_000)
+    assert Path(file.path).read_bytes() == place.read_bytes()
+    assert left(tmp_path) == [".jets.dat.verified", "jets.dat"]
+
+
+@pytest.mark.parametrize(("mode", "folder", "file"), [(0o2770, 0o2775, 0o664), (0o755, 0o755, 0o644)])
+def test_a_cache_is_as_open_to_its_group_as_its_root(tmp_path: Path, mode: int, folder: int, file: int) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(mode)
+    before = os.umask(0o022)
+    try:
+        with serving(published(tmp_path)) as served:
+            wanted = replace(public_file(served.address, tmp_path), path=str(cache / "a" / "b" / "jets.h5"))
+            assert fetch_file(wanted)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in cache.rglob("*")}
+    assert modes == {"a": folder, "b": folder, "jets.h5": file, ".jets.h5.verified": file}
+
+
+def test_who_may_not_write_hears_whose_the_folder_is(tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "a"
+    folder.mkdir(parents=True)
+    owner = Path(folder).owner()
+    with (
+        pytest.raises(PermissionError, match=rf"b\.root cannot .* the folder {folder} belongs to {owner}, ") as caught,
+        refusals_named(folder / "b.root"),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / ".b.root.part"))
+    assert not is_transient(caught.value)
 
 
 def test_a_server_that_gives_a_byte_now_and_then_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
