@@ -222,19 +222,41 @@ def input_files(given: Sequence[str], catalogue: Catalogue) -> list[str]:
 
 
 def output_names(files: Sequence[str], ending: str) -> dict[str, str]:
-    """The name of each file's output below the output directory.
+    """The name of each file's output below the output directory, whatever the order of the files.
 
-    That is its own name, with the directories above it as far as two inputs have one name.
+    That is its own name, with the directories above it as far as two inputs have one name; a part of a digest of its
+    address follows where no directory tells it apart. No name leads out of the output directory.
     """
-    pieces = {file: file.split("://", 1)[-1].split("?")[0].strip("/").split("/") for file in files}
-    depth = 1
-    while len({"/".join(parts[-depth:]) for parts in pieces.values()}) < len(files):
-        depth += 1
+    pieces = {file: _parts(file) for file in files}
     alone = Counter(parts[-1] for parts in pieces.values())
-    return {
-        file: str(Path(*(parts[-depth:] if alone[parts[-1]] > 1 else parts[-1:])).with_suffix("")) + ending
-        for file, parts in pieces.items()
-    }
+
+    def names(depth: int) -> dict[str, str]:
+        return {
+            file: "/".join(parts[-depth:] if alone[parts[-1]] > 1 else parts[-1:]) for file, parts in pieces.items()
+        }
+
+    greatest = max((len(parts) for parts in pieces.values()), default=1)
+    apart = len(set(names(greatest).values()))
+    for depth in range(1, greatest + 1):
+        found = names(depth)
+        if len(set(found.values())) == apart:
+            break
+    shared = Counter(found.values())
+    for digits in (8, 64):
+        marked = {
+            file: f"{name}-{hashlib.sha256(file.encode()).hexdigest()[:digits]}" if shared[name] > 1 else name
+            for file, name in found.items()
+        }
+        if len(set(marked.values())) == len(marked):
+            break
+    return {file: f"{name}{ending}" for file, name in marked.items()}
+
+
+def _parts(file: str) -> tuple[str, ...]:
+    """The directories of a path or an address and the name of the file, without its ending."""
+    given = file.split("://", 1)[-1].split("?")[0].split("/")
+    parts = [part for part in given if part not in ("", ".", "..")] or [INPUT]
+    return (*parts[:-1], Path(parts[-1]).with_suffix("").name)
 
 
 def model_digest(directory: Path) -> str:
