@@ -20,10 +20,12 @@ from analysis.files import replacing, write_json
 PIECES = ".pieces"
 #: Name of the tree in friend files.
 TREE = "Friends"
-#: ml_mass of entries that are not selected.
-NOT_SELECTED = -1.0
+#: ml_mass of entries that are not selected, and of those for which an input is not finite.
+NOT_PREDICTED = -1.0
 #: Number of extrapolated inputs where there is nothing to say.
 UNKNOWN = -1
+#: Steps and ends of the ratio of a mass in two conventions, less 1.
+STEP, SHIFTS = 0.001, (-1.0, 10.0)
 IDENTITY = ("run", "luminosityBlock", "event")
 TYPES: dict[str, str] = {
     "run": "uint32", "luminosityBlock": "uint32", "event": "uint64", "channel": "int8", "ml_mass": "float32",
@@ -38,6 +40,8 @@ class PredictJob:
     """What all work items share; travels with each call to a worker.
 
     `names` is for flat ntuples: what each input, run, luminosityBlock, event and channel are called there, or a number.
+    `convention` is that of the inputs (published or corrected) where the model is a published one and the processor
+    gives both; None: the inputs are as they come.
     """
 
     processor: str
@@ -51,6 +55,7 @@ class PredictJob:
     fingerprint: str
     xrootd_prefix: str | None
     names: tuple[tuple[str, str | float], ...] = ()
+    convention: str | None = None
 
     def piece(self, item: WorkItem) -> Path:
         """Where the predictions of an entry range are."""
@@ -93,7 +98,7 @@ def check_model(job: PredictJob, attempt: int) -> None:  # noqa: ARG001
 def predict_item(job: PredictJob, item: WorkItem, attempt: int) -> Predicted:
     """On a worker: reads one entry range, applies the model, and writes the piece in one step.
 
-    Raises ValueError where a branch is missing, the file is not the one that was planned, or an input is not finite.
+    Raises ValueError where a branch is missing, or the file is not the one that was planned.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -106,10 +111,10 @@ def predict_item(job: PredictJob, item: WorkItem, attempt: int) -> Predicted:
     metadata = {"role": "data", "dataset": item.sample}
     chunk = reader_of(job.format).read(address, job.tree, columns, item.start, item.stop, metadata, item.uuid)
     events = _flat(job, model, chunk) if job.names else _selected(job, chunk)
-    table = pa.table(_predicted(model, events, everything=job.kind == "root"))
-    notes = {f"note {sentence}": str(entries) for sentence, entries in events.notes.items()}
+    found, counts = _predicted(job, model, events)
+    table = pa.table(found).replace_schema_metadata({key: str(number) for key, number in counts.items()})
     with replacing(job.piece(item)) as temporary:
-        pq.write_table(table.replace_schema_metadata(notes), temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd")
     return Predicted(chunk.bytes_read, chunk.retries)
 
 
@@ -172,19 +177,67 @@ def _flat(job: PredictJob, model: Any, chunk: Any) -> Events:
     return Events({name: values(name) for name in IDENTITY}, channel, np.ones(number, np.bool_), inputs, {})
 
 
-def _predicted(model: Any, events: Events, *, everything: bool) -> Columns:
-    """The columns of a piece: a row per entry, or per selected one."""
+def _predicted(job: PredictJob, model: Any, events: Events) -> tuple[Columns, Counter[str]]:
+    """The columns of a piece, a row per entry or per selected one, and what is counted in it."""
     rows = np.flatnonzero(events.selected)
-    mass = np.full(len(events.selected), NOT_SELECTED)
+    mass = np.full(len(events.selected), NOT_PREDICTED)
     outside = np.full(len(events.selected), UNKNOWN, np.int8)
+    counts = Counter({f"note {sentence}": entries for sentence, entries in events.notes.items()})
+    counts["selected"] = len(rows)
+    channels = events.channel[rows].astype(TYPES["channel"])
+    for number, times in zip(*np.unique(channels, return_counts=True), strict=True):
+        counts[f"channel {number}"] = int(times)
     if len(rows):
-        mass[rows] = model.predict(events.inputs)
-        found = model.extrapolated(events.inputs)
-        if found is not None:
-            outside[rows] = found
+        inputs = {**events.inputs, "channel": channels}
+        given = {job.convention: inputs}
+        if job.convention is not None:
+            given = {"corrected": inputs, "published": model.as_published(inputs)}
+        masses = {convention: _masses(model, columns) for convention, columns in given.items()}
+        if job.convention is not None:
+            counts.update(_shifts(masses["published"], masses["corrected"]))
+        found = masses[job.convention]
+        known = np.isfinite(found)
+        counts["not_finite"] = int(np.sum(~known))
+        mass[rows[known]] = found[known]
+        counts.update(_outside(model, _at(given[job.convention], known), outside, rows[known]))
     columns = {**events.identity, "channel": events.channel, "ml_mass": mass, "extrapolated": outside}
-    kept = slice(None) if everything else rows
-    return {name: np.asarray(columns[name])[kept].astype(kind) for name, kind in TYPES.items()}
+    kept = slice(None) if job.kind == "root" else rows
+    return {name: np.asarray(columns[name])[kept].astype(kind) for name, kind in TYPES.items()}, counts
+
+
+def _masses(model: Any, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """(N,) mass of each event, NaN where an input is not finite."""
+    finite = model.finite(inputs)
+    found = np.full(len(finite), np.nan)
+    if finite.any():
+        found[finite] = model.predict(_at(inputs, finite))
+    return found
+
+
+def _outside(
+    model: Any, inputs: Mapping[str, NDArray[Any]], outside: NDArray[np.int8], rows: NDArray[Any]
+) -> Counter[str]:
+    """Fills in how many inputs of each row are extrapolated, and counts the events."""
+    if not len(rows):
+        return Counter()
+    found = model.extrapolated(inputs)
+    if found is None:
+        return Counter({"unknown range": len(rows)})
+    outside[rows] = found
+    untrained = int(np.sum(model.untrained(inputs["channel"])))
+    return Counter({"extrapolated": int(np.sum(found > 0)), "untrained_channel": untrained})
+
+
+def _shifts(published: NDArray[Any], corrected: NDArray[Any]) -> Counter[str]:
+    """How many events have which step of the ratio of both masses, less 1; those without a ratio are left out."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = published / corrected - 1
+    steps = np.rint(np.clip(ratio[np.isfinite(ratio)], *SHIFTS) / STEP).astype(np.int64)
+    return Counter({f"shift {k}": int(n) for k, n in zip(*np.unique(steps, return_counts=True), strict=True)})
+
+
+def _at(inputs: Mapping[str, NDArray[Any]], keep: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(values)[keep] for name, values in inputs.items()}
 
 
 def _write_root(path: Path, pieces: Sequence[Path], counts: Counter[str]) -> None:
@@ -212,27 +265,37 @@ def _pieces(paths: Sequence[Path], counts: Counter[str]) -> Any:
 
     for path in paths:
         table = pq.read_table(path)
-        for key, value in (table.schema.metadata or {}).items():
-            counts[key.decode()] += int(value) if key.startswith(b"note ") else 0
-        columns = {name: table.column(name).to_numpy() for name in TYPES}
-        predicted = columns["ml_mass"] != np.float32(NOT_SELECTED)
-        counts["selected"] += int(predicted.sum())
-        counts["extrapolated"] += int(np.sum(columns["extrapolated"] > 0))
-        counts["unknown range"] += int(np.sum(predicted & (columns["extrapolated"] == UNKNOWN)))
-        for number, times in zip(*np.unique(columns["channel"][predicted], return_counts=True), strict=True):
-            counts[f"channel {number}"] += int(times)
+        counts.update({key.decode(): int(value) for key, value in (table.schema.metadata or {}).items()})
         if table.num_rows:
-            yield columns
+            yield {name: table.column(name).to_numpy() for name in TYPES}
 
 
 def _told(counts: Counter[str]) -> dict[str, Any]:
     """Counts as the side-car has them; extrapolated events are not known where the model does not say its range."""
     groups = {
         group: {key.removeprefix(f"{word} "): value for key, value in counts.items() if key.startswith(f"{word} ")}
-        for group, word in (("channels", "channel"), ("notes", "note"))
+        for group, word in (("channels", "channel"), ("notes", "note"), ("shift", "shift"))
     }
     unknown = counts["unknown range"] > 0
-    return {"selected": counts["selected"], "extrapolated": None if unknown else counts["extrapolated"], **groups}
+    plain = {key: counts[key] for key in ("selected", "not_finite", "untrained_channel")}
+    extrapolated = None if unknown else counts["extrapolated"]
+    return {**plain, "extrapolated": extrapolated, **groups, "shift": shift(groups["shift"])}
+
+
+def shift(counts: Mapping[str, int]) -> dict[str, Any] | None:
+    """Of ml_mass(published) / ml_mass(corrected) - 1 in steps of 0.001: median, half the central 68%, events, counts.
+
+    None where nothing was counted.
+    """
+    if not counts:
+        return None
+    steps = np.array(sorted(map(int, counts)))
+    total = np.cumsum([counts[str(step)] for step in steps])
+    low, median, high = (steps[np.searchsorted(total, place * total[-1])] * STEP for place in (0.16, 0.5, 0.84))
+    return {
+        "median": round(float(median), 4), "width": round(float(high - low) / 2, 4), "events": int(total[-1]),
+        "counts": {str(step): counts[str(step)] for step in steps},
+    }  # fmt: skip
 
 
 @lru_cache(maxsize=4)

@@ -23,7 +23,17 @@ from analysis.engine.ledger import Entry
 from analysis.errors import UserError
 from analysis.files import read_json
 from analysis.planning import Plan, make_plan
-from analysis.predict_job import IDENTITY, PIECES, Output, PredictJob, check_model, predict_item, side_car, write_output
+from analysis.predict_job import (
+    IDENTITY,
+    PIECES,
+    Output,
+    PredictJob,
+    check_model,
+    predict_item,
+    shift,
+    side_car,
+    write_output,
+)
 from analysis.progress import say
 from analysis.run import Run
 from analysis.stages import Request, settle, started
@@ -222,19 +232,41 @@ def input_files(given: Sequence[str], catalogue: Catalogue) -> list[str]:
 
 
 def output_names(files: Sequence[str], ending: str) -> dict[str, str]:
-    """The name of each file's output below the output directory.
+    """The name of each file's output below the output directory, whatever the order of the files.
 
-    That is its own name, with the directories above it as far as two inputs have one name.
+    That is its own name, with the directories above it as far as two inputs have one name; a part of a digest of its
+    address follows where no directory tells it apart. No name leads out of the output directory.
     """
-    pieces = {file: file.split("://", 1)[-1].split("?")[0].strip("/").split("/") for file in files}
-    depth = 1
-    while len({"/".join(parts[-depth:]) for parts in pieces.values()}) < len(files):
-        depth += 1
+    pieces = {file: _parts(file) for file in files}
     alone = Counter(parts[-1] for parts in pieces.values())
-    return {
-        file: str(Path(*(parts[-depth:] if alone[parts[-1]] > 1 else parts[-1:])).with_suffix("")) + ending
-        for file, parts in pieces.items()
-    }
+
+    def names(depth: int) -> dict[str, str]:
+        return {
+            file: "/".join(parts[-depth:] if alone[parts[-1]] > 1 else parts[-1:]) for file, parts in pieces.items()
+        }
+
+    greatest = max((len(parts) for parts in pieces.values()), default=1)
+    apart = len(set(names(greatest).values()))
+    for depth in range(1, greatest + 1):
+        found = names(depth)
+        if len(set(found.values())) == apart:
+            break
+    shared = Counter(found.values())
+    for digits in (8, 64):
+        marked = {
+            file: f"{name}-{hashlib.sha256(file.encode()).hexdigest()[:digits]}" if shared[name] > 1 else name
+            for file, name in found.items()
+        }
+        if len(set(marked.values())) == len(marked):
+            break
+    return {file: f"{name}{ending}" for file, name in marked.items()}
+
+
+def _parts(file: str) -> tuple[str, ...]:
+    """The directories of a path or an address and the name of the file, without its ending."""
+    given = file.split("://", 1)[-1].split("?")[0].split("/")
+    parts = [part for part in given if part not in ("", ".", "..")] or [INPUT]
+    return (*parts[:-1], Path(parts[-1]).with_suffix("").name)
 
 
 def model_digest(directory: Path) -> str:
@@ -268,7 +300,8 @@ def _check_model(run: Run, job: PredictJob) -> None:
 def _job(run: Run, wanted: Wanted, ntuple: Ntuple | None, inputs: tuple[str, ...]) -> PredictJob:
     configuration, catalogue = run.configuration, run.catalogue
     processor, training = (configuration.module(block).__name__ for block in ("processor", "training"))
-    settings = json.dumps({key: value for key, value in configuration.processor.items() if key != "module"})
+    convention, chosen = (None, {}) if ntuple is not None else _convention(configuration, wanted.model)
+    settings = json.dumps({key: value for key, value in (configuration.processor | chosen).items() if key != "module"})
     names: tuple[tuple[str, str | float], ...] = ()
     if ntuple is not None:
         unknown = sorted(set(ntuple.names) - {*inputs, *IDENTITY, "channel"})
@@ -280,11 +313,25 @@ def _job(run: Run, wanted: Wanted, ntuple: Ntuple | None, inputs: tuple[str, ...
     mark = fingerprint(
         (processor, training, "processors.formats", "analysis.predict_job"), packages, settings=settings, names=names,
         format=catalogue.format, tree=catalogue.tree, kind=wanted.kind, model=model_digest(wanted.model),
+        convention=convention,
     )  # fmt: skip
     return PredictJob(
         processor, settings, training, str(wanted.model.resolve()), str(run.directory.resolve()), catalogue.format,
         catalogue.tree, wanted.kind, mark, run.cluster_settings.xrootd_prefix, names,
+        convention,
     )  # fmt: skip
+
+
+def _convention(configuration: Configuration, model: Path) -> tuple[str | None, dict[str, Any]]:
+    """The convention of the inputs of a published model, and settings of a processor that gives them in both.
+
+    It is the model's own where processor.convention is not set; None and no settings for a model of this program.
+    """
+    own: str | None = getattr(configuration.module("training"), "predictor_convention", lambda _: None)(str(model))
+    if own is None:
+        return None, {}
+    convention = str(configuration.processor.get("convention", own))
+    return convention, {"convention": "corrected", "published_inputs": True}
 
 
 def _with_catalogue(request: Request, catalogue: Catalogue) -> Request:
@@ -311,18 +358,35 @@ def _remove_others(pieces: Path, mark: str) -> None:
 
 def _tell(run: Run, predicting: Predicting) -> None:
     """Puts the counts of all files into the manifest, and says what they are."""
-    found = predicting.predictions()
+    found, job = predicting.predictions(), predicting.job
+    steps, notes = Counter[str](), Counter[str]()
+    for one in found:
+        steps.update((one["shift"] or {}).pop("counts", {}))
+        notes.update(one["notes"])
+    moved = shift(steps)
     run.manifest.content["predictions"] = found
-    run.manifest.content["model"] = predicting.job.model
-    entries, selected = (sum(one[key] for one in found) for key in ("entries", "selected"))
-    say(f"{len(found)} of {len(predicting.paths)} files written: {selected} of {entries} entries are selected")
+    run.manifest.content["model"] = job.model
+    run.manifest.content["convention"], run.manifest.content["shift"] = job.convention, moved
+    sums = {key: sum(one[key] for one in found) for key in ("entries", "selected", "not_finite", "untrained_channel")}
+    say(
+        f"{len(found)} of {len(predicting.paths)} files written: {sums['selected']} of {sums['entries']} entries are "
+        "selected"
+    )
+    if sums["not_finite"]:
+        say(f"note: {sums['not_finite']} selected events have no mass: an input is not finite (ml_mass is -1)")
     outside = [one["extrapolated"] for one in found]
     if None in outside:
         say("note: the model does not say what it was trained on: extrapolation is unknown")
     elif sum(outside):
         say(f"note: {sum(outside)} events are outside of the trained range of an input (branch 'extrapolated')")
-    notes = Counter[str]()
-    for one in found:
-        notes.update(one["notes"])
+    if sums["untrained_channel"]:
+        say(f"note: {sums['untrained_channel']} of them are of a channel that the model was not trained on")
+    if job.convention is not None:
+        say(f"note: a published model, with inputs in the convention {job.convention} (processor.convention)")
+    if moved is not None:
+        say(
+            f"note: ml_mass(published) / ml_mass(corrected) - 1 of {moved['events']} events: median "
+            f"{moved['median']:+.3f}, half the central 68% {moved['width']:.3f}"
+        )
     for sentence, number in notes.items():
         say(f"note: {sentence} ({number} entries)")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FULL", "INPUT_LISTS", "ModelSettings", "Settings", "TrainingTask", "TreesSettings", "check", "export_onnx",
-    "load_predictor", "predictor_inputs", "roles", "run", "tasks",
+    "load_predictor", "predictor_convention", "predictor_inputs", "roles", "run", "tasks",
 ]  # fmt: skip
 
 
@@ -92,6 +92,13 @@ def predictor_inputs(directory: str) -> tuple[str, ...]:
     from training.ditau_model import inputs_of
 
     return inputs_of(directory)
+
+
+def predictor_convention(directory: str) -> str | None:
+    """The convention of the inputs that a model was trained with; None for one of this program, which does not say."""
+    from training.ditau_model import is_published
+
+    return "published" if is_published(Path(directory)) else None
 
 
 def load_predictor(directory: str) -> MassModel:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import uproot
 from support.command import HEPBATCH, hepbatch
-from support.ditau_models import make_model
+from support.ditau_models import make_model, make_published
 from support.independent_ditau import select
 from support.nano_files import write_nano
 
@@ -188,3 +188,20 @@ def test_wrong_models_and_directories_are_one_sentence(model: Path, tmp_path: Pa
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1
         assert re.search(sentence, done.stderr), done.stderr
+
+
+def test_a_published_model_is_applied_in_its_convention_and_says_so(tmp_path: Path) -> None:
+    model = make_published(tmp_path / "DNN1", {"jet1_pt_reco": 0.5, "remaining_jets_N_reco": 10.0}, 100.0)
+    met = np.where(np.arange(200) % 5 == 0, np.nan, 30.0).astype("f4")
+    source = write_nano(tmp_path / "in.root", 9, 200, replace={"PuppiMET_pt": met})
+    done = hepbatch("predict", "ditau_mass", "--model", model, "--output", tmp_path / "out", source, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said, counts = done.stdout + done.stderr, json.loads((tmp_path / "out" / "in.ml_mass.root.json").read_text())
+    assert "note: a published model, with inputs in the convention published" in said
+    shift, lost = counts["shift"], counts["not_finite"]
+    assert 0 < lost < counts["selected"] == shift["events"] + lost
+    assert (
+        f"- 1 of {shift['events']} events: median {shift['median']:+.3f}, half the central 68% {shift['width']:.3f}"
+        in said
+    )
+    assert f"note: {lost} selected events have no mass: an input is not finite" in said

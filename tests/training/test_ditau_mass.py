@@ -114,7 +114,8 @@ def test_a_training_learns_and_leaves_its_files(tmp_path: Path) -> None:
     network = keras_module().saving.load_model(target / "model.keras", compile=False)
     test = read_ditau([sample], FULL, "inclusive", seed=11).of("test")
     np.testing.assert_allclose(first_output(network, test.inputs), predicted, rtol=1e-5)
-    np.testing.assert_array_equal(ml_mass(test.columns, target), first_output(network, test.inputs))
+    found = load_mass_model(target).predict(test.columns)
+    np.testing.assert_array_equal(found, first_output(network, test.inputs))
     assert max(stored["importance"], key=lambda name: stored["importance"][name]["value"]) == "PuppimTtt_reco"
     for layer in network.layers[:-1]:
         assert np.linalg.norm(layer.get_weights()[0], axis=0).max() <= 3 + 1e-4
@@ -159,6 +160,33 @@ def test_events_beyond_the_training_are_counted_input_by_input(tmp_path: Path) -
         model.predict(events)
 
 
+def test_other_peoples_absent_objects_and_turns_change_no_mass(tmp_path: Path) -> None:
+    model = load_mass_model(make_model(tmp_path / "m"))
+    rng = np.random.default_rng(8)
+    ours = {name: rng.uniform(-3, 3, 20) for name in FULL}
+    ours["jet2_pt_reco"], ours["jet2_phi_reco"] = np.zeros(20), np.zeros(20)
+    theirs = {name: values + 2 * np.pi if "phi" in name else values for name, values in ours.items()}
+    theirs["jet2_pt_reco"], theirs["jet2_phi_reco"] = np.full(20, -10.0), np.full(20, -10.0)
+    expected = model.predict(ours)
+    np.testing.assert_array_equal(ml_mass(ours, model), expected)
+    for events in (theirs, ak.Array(theirs)):
+        np.testing.assert_allclose(ml_mass(events, model), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="must be one number per event"):
+        ml_mass({**ours, "jet1_pt_reco": ak.Array([[1.0], []] * 10)}, model)
+    with pytest.raises(ValueError, match=r"needs the input\(s\) jet1_pt_reco"):
+        ml_mass({name: values for name, values in ours.items() if name != "jet1_pt_reco"}, model)
+
+
+def test_a_channel_that_the_model_has_not_seen_counts_as_extrapolated(tmp_path: Path) -> None:
+    model = load_mass_model(make_model(tmp_path / "m", group="lt"))
+    events = {name: np.ones(4) for name in FULL}
+    for columns, expected in ((events, [0, 0, 0, 0]), (events | {"channel": np.array([0, 1, 2, -1])}, [1, 0, 0, 0])):
+        found = model.extrapolated(columns)
+        assert found is not None
+        assert found.tolist() == expected
+    assert load_mass_model(make_model(tmp_path / "all")).channels is None
+
+
 def test_an_event_has_one_mass_whatever_comes_with_it(tmp_path: Path) -> None:
     model = load_mass_model(make_model(tmp_path / "m"))
     events = {name: np.random.default_rng(k).uniform(0, 100, 1500) for k, name in enumerate(FULL)}
@@ -175,6 +203,7 @@ def test_an_event_has_one_mass_whatever_comes_with_it(tmp_path: Path) -> None:
         (lambda d: (d / "model.keras").unlink(), "names the file model.keras, which is not in"),
         (lambda d: (d / "model.keras").write_bytes(b"PK" + bytes(50)), "model.keras is no readable Keras model"),
         (lambda d: rewrite(d, features=list(FULL[:-1])), "model.keras has 27 inputs, but .*model.json lists 26"),
+        (lambda d: rewrite(d, group="tm"), "does not describe a regression of the ditau mass"),
         (lambda d: rewrite(d, kind="other"), "does not describe a regression of the ditau mass"),
         (lambda d: rewrite(d, versions={"keras": "2.3.1"}), "was written with keras 2.3.1, but"),
         (lambda d: rewrite(d, files=["../other.keras"]), "names the file ../other.keras, which is not in"),
