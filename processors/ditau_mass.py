@@ -154,7 +154,9 @@ class Settings(BaseModel):
         default="auto", description="how the file numbers DeepTau's; auto: a bitmask where 2017v2p1 is the only version"
     )
     convention: Literal["corrected", "published"] = Field(
-        default="corrected", description="of the inputs; published: jet list and phi as the published models had them"
+        default="corrected",
+        description="of the inputs; published: jet list and phi as the published models had them, and the others as "
+        "corrected_<name>",
     )
     published_inputs: bool = Field(
         default=True, description="write the inputs that the published convention has otherwise, as published_<name>"

@@ -182,6 +182,9 @@ class DitauProcessor(processor.ProcessorABC):  # type: ignore[misc]
         columns: dict[str, Array] = {name: main[name].astype(np.float32) for name in INPUTS}
         if self.settings.published_inputs:
             columns |= {f"published_{name}": published[name].astype(np.float32) for name in CONVENTIONAL}
+        if self.settings.convention == "published":
+            # Simple estimators are of the events as they are, whatever a network is given.
+            columns |= {f"corrected_{name}": measured.corrected[name].astype(np.float32) for name in CONVENTIONAL}
         columns["n_jets"] = ak.to_numpy(ak.num(measured.jets)).astype(np.int16)
         columns["n_b_jets"] = ak.to_numpy(ak.num(measured.b_jets)).astype(np.int16)
         return columns

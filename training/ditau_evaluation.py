@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.dense_outputs import first_output
+from training.ditau_columns import input_matrix
 from training.ditau_estimators import ESTIMATORS
-from training.ditau_events import PARTS, DitauEvents, as_published, read_ditau
+from training.ditau_events import PARTS, DitauEvents, as_published, read_ditau, signal_samples
 from training.ditau_losses import above_range, check_masses
 from training.ditau_model import trained_ranges, write_facts
 from training.ditau_network import MONITOR, fit
@@ -49,6 +50,7 @@ def train_and_write(task: TrainingTask, samples: Sequence[Sample], target: Path)
     facts = {
         "name": task.name, "model": task.model, "group": task.group,
         "method": "network" if isinstance(settings, ModelSettings) else "trees", "features": list(inputs),
+        "convention": events.convention,
         "ranges": trained_ranges(train.inputs, inputs), "parameters": settings.model_dump(mode="json"),
     }  # fmt: skip
     write_facts(target, {**facts, "files": [file]})
@@ -56,9 +58,10 @@ def train_and_write(task: TrainingTask, samples: Sequence[Sample], target: Path)
         "task": "ditau_mass",
         **facts,
         "seed": task.seed,
+        "samples": [sample.name for sample in signal_samples(samples)],
         "events": {part: len(events.of(part)) for part in PARTS},
         "without_mass": events.without_mass,
-        "best_epoch": int(np.argmin(history[monitor])),
+        "best_epoch": int(np.argmin(history[monitor])) + 1,
         "epochs": len(history[monitor]),
         "history": history,
         "test_mae": float(np.mean(np.abs(predicted - test.mass))),
@@ -105,6 +108,8 @@ def _write_predictions(
     other = as_published(test.columns, inputs)
     if other is not None:
         columns["ml_mass_published"] = evaluate(other)
+    if test.convention == "published":
+        columns["ml_mass_corrected"] = evaluate(input_matrix(test.columns, inputs))
     write_atomically(target / "predictions.parquet", lambda path: pq.write_table(pa.table(columns), path))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ SHARES = (0.7, 0.2, 0.1)
 STEP = 2.0
 #: Before the names of inputs that the convention of the published models has otherwise.
 PUBLISHED = "published_"
+#: Before the names of the usual ones, where a skim's own inputs are of the published convention.
+CORRECTED = "corrected_"
 _ORDER = ("run", "luminosityBlock", "event", "entry")
 
 
@@ -33,8 +35,9 @@ _ORDER = ("run", "luminosityBlock", "event", "entry")
 class DitauEvents:
     """N events: `inputs` (N, inputs), `mass` (N,) as generated [GeV], `channel` (N,), `part` (N,) number in `PARTS`.
 
-    `columns` has what identifies each event, all inputs by name and, where the skim has them, those of the published
-    convention. `without_mass` is how many selected events were left out because the generator says no mass of them.
+    `columns` has what identifies each event, all inputs by name in the corrected convention and, where the skim has
+    them, those of the published one; `convention` is that of `inputs`. `without_mass` is how many selected events were
+    left out because the generator says no mass of them.
     """
 
     inputs: NDArray[np.float32]
@@ -43,6 +46,7 @@ class DitauEvents:
     part: NDArray[np.int8]
     without_mass: int
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    convention: Literal["corrected", "published"] = "corrected"
 
     def of(self, part: str) -> DitauEvents:
         """The events of one part."""
@@ -51,10 +55,16 @@ class DitauEvents:
     def where(self, keep: NDArray[Any]) -> DitauEvents:
         """The events of a mask, or of a list of places."""
         columns = {name: values[keep] for name, values in self.columns.items()}
-        return DitauEvents(self.inputs[keep], self.mass[keep], self.channel[keep], self.part[keep], 0, columns)
+        mass, channel, part = self.mass[keep], self.channel[keep], self.part[keep]
+        return DitauEvents(self.inputs[keep], mass, channel, part, 0, columns, self.convention)
 
     def __len__(self) -> int:
         return len(self.mass)
+
+
+def signal_samples(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples whose generated masses are the target, by name: another sample's boson would be learned, too."""
+    return sorted((sample for sample in samples if sample.role == "signal"), key=lambda sample: sample.name)
 
 
 def read_ditau(
@@ -65,7 +75,7 @@ def read_ditau(
     seed: int,
     shares: tuple[float, float, float] = SHARES,
 ) -> DitauEvents:
-    """Read the events of a group of channels from skims; the order of samples and files has no influence.
+    """Read the events of a group of channels from the signal's skims; no order of samples or files has an influence.
 
     An event's part follows from its sample, run, number, the seed and the `shares` of the parts alone.
 
@@ -74,12 +84,14 @@ def read_ditau(
     """
     import pyarrow.parquet as pq
 
-    chosen = sorted((sample for sample in samples if sample.role != "data"), key=lambda sample: sample.name)
+    chosen = signal_samples(samples)
     names = [sample.name for sample in chosen]
     wanted = list(dict.fromkeys([*_ORDER, "channel", "gen_mass", *columns_of(inputs), *FULL]))
     schemas = {file: set(pq.read_schema(file).names) for sample in chosen for file in sample.files}
     published = [f"{PUBLISHED}{name}" for name in FULL]
     wanted += [name for name in published if schemas and all(name in schema for schema in schemas.values())]
+    corrected = [name for name in FULL if any(f"{CORRECTED}{name}" in schema for schema in schemas.values())]
+    wanted = list(dict.fromkeys([*wanted, *(f"{CORRECTED}{name}" for name in corrected)]))
     tables: list[dict[str, NDArray[Any]]] = []
     for number, sample in enumerate(chosen):
         for file in sample.files:
@@ -105,9 +117,14 @@ def read_ditau(
     place = number_of.astype(np.float64) / 2.0**64
     part = np.searchsorted(np.cumsum(shares)[:-1], place, side="right").astype(np.int8)
     matrix = input_matrix(merged, inputs)
+    for name in corrected:
+        merged[f"{PUBLISHED}{name}"], merged[name] = merged[name], merged.pop(f"{CORRECTED}{name}")
     mass, channel = merged.pop("gen_mass").astype(np.float64), merged.pop("channel").astype(np.int8)
     del merged["sample"]
-    return DitauEvents(matrix, mass, channel, part, int(np.sum(keep & ~known)), merged)
+    without = int(np.sum(keep & ~known))
+    return DitauEvents(
+        matrix, mass, channel, part, without, merged, convention="published" if corrected else "corrected"
+    )
 
 
 def as_published(columns: Mapping[str, NDArray[Any]], inputs: Sequence[str]) -> NDArray[np.float32] | None:

@@ -75,7 +75,14 @@ def columns_of(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_turnable(names: Sequence[str]) -> None:
-    """Raises ValueError where an input cannot be turned about the beam, as another one is not among them."""
+    """Raises ValueError where an input cannot be turned about the beam.
+
+    Another one that is needed for that is not among them, or it is of the published convention, whose azimuths are
+    folded.
+    """
+    for name in names:
+        if name.startswith("published_") and any(part in name for part in ("_phi", "_px", "_py")):
+            raise ValueError(f"augment: {name} cannot be turned: the published azimuths lie between -pi/2 and pi/2")
     things = [split[0] for name in names if (split := component(name)) is not None and split[1] != "pz"]
     groups: list[tuple[str, ...]] = [COVARIANCE]
     groups += [(f"{thing}_px_reco", f"{thing}_py_reco") for thing in dict.fromkeys(things)]

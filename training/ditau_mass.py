@@ -58,15 +58,20 @@ def check(settings: Settings, samples: Sequence[Sample], *, seed: int) -> None:
     """Find out before any training what could not be trained.
 
     Raises:
-        ValueError: if a column is missing, a part of a group has no event, or a generated mass is outside of a model's
-            range.
+        ValueError: if a column is missing, a part of a group has no event, a generated mass is outside of a model's
+            range, or events are to be turned whose azimuths are folded.
     """
     from training.ditau_events import PARTS, read_ditau
     from training.ditau_losses import check_masses
+    from training.ditau_symmetry import check_azimuths
 
     for group in settings.channels:
         for name, model in settings.all_models().items():
             events = read_ditau(samples, model.input_names(), group, seed=seed, shares=settings.split)
+            try:
+                check_azimuths(events, model.augment)
+            except ValueError as error:
+                raise ValueError(f"the model {name}: {error}") from error
             check_masses(events.mass, model.min_mass, model.max_mass)
             for part in PARTS:
                 if not len(events.of(part)):

@@ -73,16 +73,18 @@ def start_below(network: Any, inputs: NDArray[np.float32], settings: ModelSettin
 
 
 def fit(settings: ModelSettings, train: DitauEvents, validation: DitauEvents, *, seed: int) -> tuple[Any, Any]:
-    """The network with the weights of its best epoch, and the history: lists by name, one value per epoch."""
+    """The network with the weights of its best epoch, and the history: lists by name, one value per epoch.
+
+    Whatever the precision of the training, this network computes in single precision.
+    """
     make_deterministic(int(np.random.SeedSequence(seed).generate_state(1)[0] % 2**31))
     keras = keras_module()
-    network = build_network(settings, _scale(train.inputs) if settings.standardise else None)
+    scale = _scale(train.inputs) if settings.standardise else None
+    network = build_network(settings, scale)
     start_below(network, train.inputs, settings)
-    optimiser = keras.optimizers.get({"class_name": settings.optimiser, "config": {}})
-    optimiser.learning_rate = settings.learning_rate
     # The metric is weighted as the loss is: the spectrum is flat for both.
     network.compile(
-        optimizer=optimiser,
+        optimizer=_optimiser(settings),
         loss=make_loss(settings.loss, settings.min_mass, settings.max_mass),
         weighted_metrics=[keras.metrics.MeanAbsoluteError(name="mae")],
     )
@@ -102,7 +104,24 @@ def fit(settings: ModelSettings, train: DitauEvents, validation: DitauEvents, *,
         callbacks=[stop, keras.callbacks.TerminateOnNaN()],
         verbose=0,
     )
+    if settings.precision != "float32":
+        network = _in_single_precision(network, settings, scale)
     return network, {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def _optimiser(settings: ModelSettings) -> Any:
+    keras = keras_module()
+    optimiser = keras.optimizers.get({"class_name": settings.optimiser, "config": {}})
+    optimiser.learning_rate = settings.learning_rate
+    # Gradients below 6e-8 are 0 in half precision. Keras does this itself only where the whole network has that policy.
+    return keras.optimizers.LossScaleOptimizer(optimiser) if settings.precision == "mixed_float16" else optimiser
+
+
+def _in_single_precision(network: Any, settings: ModelSettings, scale: Scale | None) -> Any:
+    """The same weights, which mixed precision keeps in single precision, in layers that compute in it."""
+    single = build_network(settings.model_copy(update={"precision": "float32"}), scale)
+    single.set_weights(network.get_weights())
+    return single
 
 
 def _scale(inputs: NDArray[np.float32]) -> Scale:

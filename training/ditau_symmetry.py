@@ -12,8 +12,18 @@ from training.ditau_events import DitauEvents
 from training.ditau_lists import COVARIANCE, check_turnable, component
 
 
+def check_azimuths(events: DitauEvents, copies: int) -> None:
+    """Raises ValueError where events are to be turned whose azimuths are folded."""
+    if copies and events.convention == "published":
+        raise ValueError(
+            f"augment: {copies} needs azimuths that can be turned, but the skim has those of the processor's "
+            "convention: published, which lie between -pi/2 and pi/2: set augment to 0, or convention to corrected"
+        )
+
+
 def augmented(events: DitauEvents, names: Sequence[str], copies: int, *, seed: int) -> DitauEvents:
-    """The events, and so many turned copies of each; raises as `turned`."""
+    """The events, and so many turned copies of each; raises as `turned` and `check_azimuths`."""
+    check_azimuths(events, copies)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
     inputs = np.concatenate([events.inputs, *(turned(events.inputs, names, rng) for _ in range(copies))])
     many = np.tile(np.arange(len(events)), 1 + copies)

@@ -121,14 +121,29 @@ def _trainings(report: Report, training: DitauTraining) -> Table:
         "Above the loss' range: the share of predictions above (highest mass + generated mass) / 2, where the loss "
         "mapesqrt_b has no gradient.",
         SHIFT,
+        *_used(training),
     )
     return table("Trainings", header, rows, notes)
+
+
+def _used(training: DitauTraining) -> tuple[str, ...]:
+    """Which samples and which convention of the inputs the models are from."""
+    samples = sorted({name for model in training.models for name in model.result["samples"]})
+    found = [f"Trained, validated and tested on the signal samples only: {', '.join(samples)}."]
+    published = [model.name for model in training.models if model.result["convention"] == "published"]
+    if published:
+        found.append(
+            f"With inputs of the published convention, here and in all figures of m_ML: {', '.join(published)}."
+        )
+    return tuple(found)
 
 
 def _shift(model: TrainedModel) -> tuple[float | None, float | None]:
     if "ml_mass_published" not in model.test or not len(model.test):
         return None, None
-    ratio = model.mass("ml_mass_published") / model.mass("ml_mass") - 1
+    # A model that was trained with the published inputs has the usual ones apart.
+    usual = "ml_mass_corrected" if "ml_mass_corrected" in model.test else "ml_mass"
+    ratio = model.mass("ml_mass_published") / model.mass(usual) - 1
     low, median, high = np.quantile(ratio, (0.16, 0.5, 0.84))
     return float(median), float((high - low) / 2)
 

@@ -77,7 +77,7 @@ def load_training(run: RunDirectory) -> DitauTraining | None:
     if not run.models:
         return None
     for files in run.models:
-        if files.result.get("task") != "ditau_mass":
+        if files.result.get("task") != "ditau_mass" or "samples" not in files.result:
             raise UserError(f"{files.directory / 'result.json'} is no training of ditau_mass: train again")
     models = tuple(TrainedModel(files) for files in run.models)
     groups = [model.result["group"] for model in models]

@@ -123,6 +123,9 @@ def test_the_published_convention_gives_its_inputs(tmp_path: Path) -> None:
     for name in INPUTS:
         other = f"published_{name}" if name in CONVENTIONAL else name
         np.testing.assert_array_equal(rows[name], usual[other])
+        if name in CONVENTIONAL:
+            np.testing.assert_array_equal(rows[f"corrected_{name}"], usual[name])
+    assert not [name for name in usual if name.startswith("corrected_")]
     assert any((rows[name] != usual[name]).any() for name in JETS)
 
 

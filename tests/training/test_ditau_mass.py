@@ -1,6 +1,7 @@
 """Training of the ditau mass: parts, weights, groups of channels; a small network learns what is in its inputs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from training import ditau_events, ditau_mass
 from training.backend import keras_module
 from training.dense_outputs import first_output
 from training.ditau_events import CHANNELS, flattening_weights, read_ditau
-from training.ditau_mass import FULL, INPUT_LISTS, ModelSettings, Settings
+from training.ditau_mass import FULL, INPUT_LISTS, ModelSettings, Settings, TreesSettings
 from training.ditau_model import load_mass_model, ml_mass
 from training.ditau_network import build_network, start_below
 
@@ -104,7 +105,9 @@ def test_a_training_learns_and_leaves_its_files(tmp_path: Path) -> None:
     assert results[0]["history"] == results[1]["history"], "the seed fixes a training"
     assert sum(stored["events"].values()) == 3000
     history = stored["history"]["val_mae"]
-    assert stored["best_epoch"] == int(np.argmin(history))
+    assert 1 <= stored["best_epoch"] <= stored["epochs"]
+    assert history[stored["best_epoch"] - 1] == min(history)
+    assert stored["samples"] == ["HTT"]
     assert len(history) == stored["epochs"] <= 60
     table = pq.read_table(target / "predictions.parquet").to_pydict()
     mass, predicted = np.array(table["gen_mass"]), np.array(table["ml_mass"])
@@ -122,6 +125,53 @@ def test_a_training_learns_and_leaves_its_files(tmp_path: Path) -> None:
     assert json.loads((target / "model.json").read_text())["features"] == list(FULL)
 
 
+def test_only_the_signal_is_trained_on(tmp_path: Path) -> None:
+    signal = skim(tmp_path / "signal", 300)
+    far = skim(tmp_path / "background", 300, gen_mass=np.full(300, 1001.0))
+    others = [replace(far, name=name, role=role) for name, role in (("DYJetsToLL", "background"), ("Run", "data"))]
+    alone, all_of_them = (read_ditau(samples, FULL, "inclusive", seed=1) for samples in ([signal], [*others, signal]))
+    np.testing.assert_array_equal(alone.inputs, all_of_them.inputs)
+    settings = Settings(trees={"few": TreesSettings(n_estimators=2)})
+    ditau_mass.check(settings, [*others, signal], seed=1)
+    task = ditau_mass.tasks(settings, seed=1)[-1]
+    assert ditau_mass.run(task, [*others, signal], str(tmp_path / "models"))["samples"] == ["HTT"]
+
+
+def test_published_inputs_change_no_simple_estimator(tmp_path: Path) -> None:
+    usual = skim(tmp_path / "usual", 400)
+    columns = {name: np.concatenate([pq.read_table(file)[name].to_numpy() for file in usual.files])
+               for name in pq.read_schema(usual.files[0]).names}  # fmt: skip
+    angles = {name: np.linspace(-3, 3, 400).astype("f4") * sign
+              for sign, name in ((1, "tau1_phi_reco"), (-1, "tau2_phi_reco"))}  # fmt: skip
+    folded = {name: np.arcsin(np.sin(values)) for name, values in angles.items()}
+    corrected = skim(
+        tmp_path / "corrected", 400, **{**columns, **angles, **{f"published_{k}": v for k, v in folded.items()}}
+    )
+    published = skim(
+        tmp_path / "published", 400, **{**columns, **folded, **{f"corrected_{k}": v for k, v in angles.items()}}
+    )
+    few = TreesSettings(n_estimators=5, inputs=("tau1_phi_reco", "tau2_phi_reco"))
+    task = ditau_mass.tasks(Settings(trees={"few": few}), seed=1)[-1]
+    tables, conventions = [], []
+    for sample in (corrected, published):
+        conventions.append(ditau_mass.run(task, [sample], str(tmp_path / sample.files[0].split("/")[-2]))["convention"])
+        tables.append(pq.read_table(tmp_path / sample.files[0].split("/")[-2] / task.name / "predictions.parquet"))
+    assert conventions == ["corrected", "published"]
+    for name in ("event", "visible_mass", "collinear_mass", "total_transverse_mass"):
+        np.testing.assert_array_equal(tables[0][name].to_numpy(), tables[1][name].to_numpy())
+    assert "ml_mass_corrected" not in tables[0].column_names
+    np.testing.assert_array_equal(tables[1]["ml_mass"], tables[1]["ml_mass_published"])
+    assert not np.allclose(tables[1]["ml_mass_corrected"], tables[1]["ml_mass"])
+
+    turning = Settings(models={"turning": ModelSettings(**SMALL, augment=2)})
+    ditau_mass.check(turning, [corrected], seed=1)
+    with pytest.raises(ValueError, match=r"the model turning: augment: 2 needs .* convention: published"):
+        ditau_mass.check(turning, [published], seed=1)
+    (task,) = ditau_mass.tasks(turning, seed=1)
+    with pytest.raises(ValueError, match="augment: 2 needs azimuths"):
+        ditau_mass.run(task, [published], str(tmp_path / "no"))
+
+
 def test_trees_learn_and_load_from_a_file_without_code(tmp_path: Path) -> None:
     sample = skim(tmp_path / "skim")
     content = {"models": {"m": SMALL}, "trees": {"boosted": {"n_estimators": 80, "max_depth": 3}}}
@@ -131,7 +181,7 @@ def test_trees_learn_and_load_from_a_file_without_code(tmp_path: Path) -> None:
     assert result["test_mae"] < 40
     losses = result["history"]["val_loss"]
     assert min(losses) < losses[0]
-    assert result["best_epoch"] == int(np.argmin(losses))
+    assert losses[result["best_epoch"] - 1] == min(losses)
     model = load_mass_model(tmp_path / "models" / "boosted_inclusive")
     test = read_ditau([sample], FULL, "inclusive", seed=5).of("test")
     stored = pq.read_table(tmp_path / "models" / "boosted_inclusive" / "predictions.parquet")

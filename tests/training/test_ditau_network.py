@@ -6,6 +6,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from training import ditau_network
 from training.dense_outputs import first_output
 from training.ditau_events import DitauEvents
 from training.ditau_network import fit
@@ -21,7 +22,6 @@ COMBINED = [
 OTHERS: list[dict[str, Any]] = [
     {"dropout": 0.5, "l1": 0.1, "max_norm": None},
     {"l2": 0.1, "augment": 1, "standardise": True, "max_norm": 0.5},
-    {"bottleneck": True, "neurons": 120, "inputs": "cartesian_no_pileup", "precision": "mixed_bfloat16"},
 ]
 
 
@@ -48,6 +48,56 @@ def test_every_choice_trains(change: dict[str, Any]) -> None:
         found = (0.0, 0.0) if penalty is None else (float(penalty.l1), float(penalty.l2))
         assert found == pytest.approx((settings.l1, settings.l2))
     assert dense[-1].kernel_regularizer is None
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_is_of_the_training_alone(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients of half precision are scaled; what is left computes in single precision, with the trained weights."""
+    import keras
+
+    trained = []
+    built = ditau_network.build_network
+
+    def build(settings: ModelSettings, *others: Any) -> Any:
+        trained.append(built(settings, *others))
+        return trained[-1]
+
+    monkeypatch.setattr(ditau_network, "build_network", build)
+    rng = np.random.default_rng(1)
+    settings = ModelSettings.model_validate(
+        {"bottleneck": True, "neurons": 120, "inputs": "cartesian_no_pileup", "dropout": 0.1, "standardise": True,
+         "epochs": 3, "batch_size": 64, "precision": precision, "max_norm": 0.5, "optimiser": "nadam"}
+    )  # fmt: skip
+    mass, none = rng.uniform(50, 1000, 256), np.zeros(256, np.int8)
+    inputs = rng.uniform(0, 100, (256, len(settings.input_names()))).astype(np.float32)
+    events = DitauEvents(inputs, mass, none, none, 0)
+    network, history = fit(settings, events, events, seed=1)
+    mixed, single = trained
+    assert isinstance(mixed.optimizer, keras.optimizers.LossScaleOptimizer) == (precision == "mixed_float16")
+    inner = getattr(mixed.optimizer, "inner_optimizer", mixed.optimizer)
+    assert type(inner).__name__ == "Nadam"
+    assert float(inner.learning_rate) == pytest.approx(settings.learning_rate)
+    assert {layer.compute_dtype for layer in mixed.layers} == {"float32", precision.removeprefix("mixed_")}
+    assert network is single
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    for mine, its in zip(network.get_weights(), mixed.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    outputs = first_output(network, inputs)
+    assert np.any(outputs != first_output(mixed, inputs))
+    assert np.mean(np.abs(outputs - mass)) < history["val_mae"][0]
+    assert max(np.linalg.norm(layer.get_weights()[0], axis=0).max() for layer in network.layers[1:-2:2]) < 0.5 + 1e-3
+
+
+def test_gradients_that_half_precision_cannot_hold_are_scaled() -> None:
+    """A loss of 1e-7 of the error has gradients that are 0 in half precision; the weights move all the same."""
+    rng = np.random.default_rng(1)
+    settings = ModelSettings(neurons=8, layers=2, precision="mixed_float16", batch_size=64, max_norm=None)
+    network = ditau_network.build_network(settings)
+    inputs = rng.uniform(0, 1, (64, 27)).astype(np.float32)
+    network.compile(optimizer=ditau_network._optimiser(settings), loss=lambda true, found: 1e-7 * abs(true - found))
+    before = network.layers[0].get_weights()[0]
+    network.fit(inputs, np.ones((64, 1), np.float32), epochs=8, batch_size=64, verbose=0)
+    assert np.mean(network.layers[0].get_weights()[0] != before) > 0.5
 
 
 def test_all_values_are_among_the_choices() -> None:

@@ -17,11 +17,12 @@ from training.ditau_trees import Trees
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-def test_a_network_with_every_kind_of_layer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_a_network_with_every_kind_of_layer(tmp_path: Path, precision: str) -> None:
     rng = np.random.default_rng(1)
     inputs = rng.uniform(20, 300, (200, len(FULL))).astype(np.float32)
     events = DitauEvents(inputs, rng.uniform(50, 1000, 200), np.zeros(200, "i1"), np.zeros(200, "i1"), 0)
-    settings = ModelSettings(layers=2, neurons=12, standardise=True, dropout=0.2, epochs=2)
+    settings = ModelSettings(layers=2, neurons=12, standardise=True, dropout=0.2, epochs=2, precision=precision)
     network, _ = fit(settings, events, events, seed=3)
     network.save(tmp_path / "model.keras")
     facts = {"name": "n", "model": "n", "group": "tt", "method": "network", "features": list(FULL)}

@@ -77,6 +77,12 @@ def test_components_turn_as_their_momenta() -> None:
     assert not np.allclose(after, components[0])
 
 
+def test_published_azimuths_cannot_be_turned() -> None:
+    names = ("tau1_pt_reco", "published_tau1_phi_reco")
+    with pytest.raises(ValueError, match="published_tau1_phi_reco cannot be turned"):
+        turned(np.ones((2, 2), np.float32), names, np.random.default_rng(1))
+
+
 def test_half_a_covariance_cannot_be_turned() -> None:
     with pytest.raises(ValueError, match="MET_covXX_reco cannot be turned without"):
         turned(np.ones((2, 2), np.float32), ("tau1_pt_reco", "MET_covXX_reco"), np.random.default_rng(1))

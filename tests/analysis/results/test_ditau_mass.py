@@ -85,6 +85,34 @@ def test_a_network_that_wins_is_said_to_and_one_that_does_not_is_flagged(run: Pa
     assert any(flag.startswith("a simple estimator resolves better than small_inclusive in ") for flag in flags)
 
 
+def test_the_best_epoch_counts_from_1_and_the_samples_are_named(run: Path) -> None:
+    produce(run, SETTINGS)
+    found, page = figures(run), (run / "report.html").read_text()
+    history = json.loads((run / "models" / "small_inclusive" / "result.json").read_text())["history"]["val_mae"]
+    assert history[int(found["training.small_inclusive.best_epoch"]["value"]) - 1] == min(history)
+    assert found["training.small_inclusive.best_epoch"]["value"] <= found["training.small_inclusive.epochs"]["value"]
+    assert "Trained, validated and tested on the signal samples only: HTT." in page
+    assert "With inputs of the published convention" not in page
+
+
+def test_the_shift_of_a_model_of_the_published_convention(run: Path) -> None:
+    directory = run / "models" / "small_inclusive"
+    path, facts = directory / "predictions.parquet", (directory / "result.json").read_text()
+    table = pq.read_table(path)
+    masses = table["ml_mass"].to_numpy()
+    apart = table.append_column("ml_mass_published", [masses]).append_column("ml_mass_corrected", [masses / 1.25])
+    pq.write_table(apart, path)
+    (directory / "result.json").write_text(json.dumps({**json.loads(facts), "convention": "published"}))
+    try:
+        produce(run, SETTINGS)
+    finally:
+        pq.write_table(table, path)
+        (directory / "result.json").write_text(facts)
+    assert figures(run)["training.small_inclusive.published_shift"]["value"] == pytest.approx(0.25)
+    page = (run / "report.html").read_text()
+    assert "With inputs of the published convention, here and in all figures of m_ML: small_inclusive." in page
+
+
 def test_quantiles_of_a_histogram() -> None:
     values = np.random.default_rng(1).normal(1, 0.2, 20000)
     counts, edges = np.histogram(values, 125, (0, 2.5))
