@@ -101,14 +101,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, part: bytes, *, slowly: bool) -> None:
         while slowly and part and not self.served.ended.is_set():
-            self.wfile.write(part[:100])
-            with self.served.lock:
-                self.served.sent += len(part[:100])
+            self._write(part[:100])
             part = part[100:]
             self.served.ended.wait(0.1)
-        self.wfile.write(part)
-        with self.served.lock:
+        self._write(part)
+
+    def _write(self, part: bytes) -> None:
+        with self.served.lock:  # before they go: who has received them may ask at once how many there were
             self.served.sent += len(part)
+        self.wfile.write(part)
 
 
 @contextmanager
