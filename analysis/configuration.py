@@ -87,7 +87,7 @@ def load_configuration(analysis: str, overrides: tuple[str, ...] = (), **options
     by options of the command line (None: not given). Raises UserError for what the user can set right.
     """
     path = find_yaml(analysis, "analyses", "analysis")
-    content = read_yaml(path)
+    content = _read_extended(path)
     for text in overrides:
         set_key(content, text)
     content.update({key: value for key, value in options.items() if value is not None})
@@ -101,6 +101,37 @@ def load_configuration(analysis: str, overrides: tuple[str, ...] = (), **options
             validate(module.Settings, rest, origin, prefix=(block,))
     _refuse_luminosity(configuration, origin)
     return _completed(configuration, origin)
+
+
+def _read_extended(path: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The mapping in a YAML file over that of the analysis which its key `extends` names: a name, or a file beside it.
+
+    Keys are taken one by one, also in blocks, and null is a value like others; a block that names another module
+    replaces the whole one.
+    """
+    content = read_yaml(path)
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise UserError(f"{path}: extends = {base!r}: must be the name of an analysis or a YAML file")
+    is_file = base.endswith((".yaml", ".yml")) or "/" in base
+    other = find_yaml(str(path.parent / base) if is_file else base, "analyses", "analysis").resolve()
+    if other in (*before, path.resolve()):
+        raise UserError(f"{path}: extends = {base!r}: that one extends this one; name one that does not")
+    return _over(_read_extended(other, (*before, path.resolve())), content)
+
+
+def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    found = dict(base)
+    for key, value in own.items():
+        below = base.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            same = value.get("module", below.get("module")) == below.get("module")
+            found[key] = _over(below, value) if same else value
+        else:
+            found[key] = value
+    return found
 
 
 def _completed(configuration: Configuration, origin: str) -> Configuration:

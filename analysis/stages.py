@@ -218,9 +218,10 @@ def _check_complete(request: Request, resolved: Resolved) -> None:
     samples = request.catalogue.samples
     needed = [name for name in resolved.absent if samples[name].role != "data" and not samples[name].optional]
     if needed:
+        can = request.configuration.simulation is not None and all(samples[name].simulated for name in needed)
         raise UserError(
             f"the source {request.configuration.source} lacks {', '.join(needed)}, which the training needs; "
-            "--complete simulated would fill it"
+            + ("--complete simulated would fill it" if can else "--complete DIR would take it from another source")
         )
 
 

@@ -8,31 +8,71 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 @dataclass(frozen=True)
-class Schema:
-    """Where a tree has its leptons.
+class Collection:
+    """Leptons of a tree: the branches of their momenta and of what tells their kind, one list per event each.
 
-    `momentum` are the branches of pT, eta, phi and E, one list per event; `flavour` the branch of the lepton's kind,
-    with its values for electrons and muons. `unit` is that of pT and E in GeV.
+    A collection has an `energy`, or a `mass` from which E is calculated. `flavour` is the branch of a lepton's kind; a
+    collection without one has electrons or muons only, as `muons` says. Of a collection with an `origin` only leptons
+    whose value there is in `Schema.prompt` are taken.
     """
 
-    momentum: tuple[str, str, str, str]
-    flavour: str
-    electron: int
-    muon: int
-    unit: float
+    pt: str
+    eta: str
+    phi: str
+    energy: str = ""
+    mass: str = ""
+    flavour: str = ""
+    muons: bool = False
+    origin: str = ""
 
     @property
     def branches(self) -> tuple[str, ...]:
         """All of them."""
-        return (*self.momentum, self.flavour)
+        every = (self.pt, self.eta, self.phi, self.energy, self.mass, self.flavour, self.origin)
+        return tuple(branch for branch in every if branch)
 
 
-#: By the name of the tree: leptons of generated ttbar events, and the ATLAS Open Data of 8 TeV.
+@dataclass(frozen=True)
+class Schema:
+    """Where a tree has its leptons.
+
+    `electron` and `muon` are values of the branches of the kind, `prompt` those of the origin; `unit` is that of pT, E
+    and mass in GeV.
+    """
+
+    collections: tuple[Collection, ...]
+    electron: int = 0
+    muon: int = 1
+    prompt: tuple[int, ...] = ()
+    unit: float = 1.0
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Those of all collections."""
+        return tuple(branch for one in self.collections for branch in one.branches)
+
+
+def _nanoaod(name: str, *, muons: bool) -> Collection:
+    return Collection(
+        f"{name}_pt", f"{name}_eta", f"{name}_phi", mass=f"{name}_mass", muons=muons, origin=f"{name}_genPartFlav"
+    )
+
+
+#: By the name of the tree: leptons of generated ttbar events, the ATLAS Open Data, and simulated CMS NanoAOD, where a
+#: lepton is known by its collection, and genPartFlav tells those of the hard process (1) and of its taus (15).
 SCHEMAS: Mapping[str, Schema] = {
     "worldTree": Schema(
-        ("eve.lepton_pt_", "eve.lepton_eta_", "eve.lepton_phi_", "eve.lepton_e_"), "eve.lepton_isMuon_", 0, 1, 1.0
+        (
+            Collection(
+                *("eve.lepton_pt_", "eve.lepton_eta_", "eve.lepton_phi_", "eve.lepton_e_"),
+                flavour="eve.lepton_isMuon_",
+            ),
+        )
     ),
-    "mini": Schema(("lep_pt", "lep_eta", "lep_phi", "lep_E"), "lep_type", 11, 13, 1e-3),
+    "mini": Schema(
+        (Collection("lep_pt", "lep_eta", "lep_phi", "lep_E", flavour="lep_type"),), electron=11, muon=13, unit=1e-3
+    ),
+    "Events": Schema((_nanoaod("Electron", muons=False), _nanoaod("Muon", muons=True)), prompt=(1, 15)),
 }
 
 #: Every lepton counts once: a luminosity in the configuration is an error.
@@ -49,6 +89,9 @@ class Settings(BaseModel):
 
     histogram_bins: int = Field(100, ge=1, description="number of bins of the mass histograms")
     histogram_range: tuple[float, float] = Field((-0.02, 0.2), description="range of the mass histograms [GeV]")
+    energy: Literal["single", "double"] = Field(
+        "single", description="precision of E where a tree has the mass instead (NanoAOD), before anything else is made"
+    )
     compression: Literal["lz4", "zstd", "snappy", "none"] = Field("lz4", description="compression of the skim files")
 
     @field_validator("histogram_range")
@@ -62,7 +105,8 @@ class Settings(BaseModel):
 def schema_of(tree: str) -> Schema:
     """The schema of a tree. Raises ValueError for a tree that is not known."""
     if tree not in SCHEMAS:
-        raise ValueError(f"lepton_id knows the trees {' and '.join(SCHEMAS)}, not {tree!r}")
+        *names, last = SCHEMAS
+        raise ValueError(f"lepton_id knows the trees {', '.join(names)} and {last}, not {tree!r}")
     return SCHEMAS[tree]
 
 

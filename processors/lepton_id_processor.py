@@ -8,12 +8,13 @@ import hist
 import numpy as np
 from coffea import processor
 
-from processors.lepton_id import CUTS, Schema, Settings, schema_of
-from processors.lepton_mass import Doubles, Stored
+from processors.lepton_id import CUTS, Collection, Schema, Settings, schema_of
+from processors.lepton_mass import Doubles, Stored, energy_of
 from processors.selections import Array, flat_content
 from processors.skims import skim_name, write_skim
 
 Histogram = hist.Hist[hist.storage.Weight]
+MOMENTUM = ("pt", "eta", "phi", "energy")
 
 
 class LeptonProcessor(processor.ProcessorABC):  # type: ignore[misc]
@@ -36,7 +37,7 @@ class LeptonProcessor(processor.ProcessorABC):  # type: ignore[misc]
         Raises ValueError if the branches have different numbers of leptons in an event.
         """
         metadata = events.metadata
-        columns, passing = leading_columns(events)
+        columns, passing = leading_columns(events, self.settings.energy)
         columns["entry"] += int(metadata["entrystart"])
         return {
             metadata["dataset"]: {
@@ -70,15 +71,16 @@ class LeptonProcessor(processor.ProcessorABC):  # type: ignore[misc]
         return [{"file": name.as_posix(), "uuid": file_uuid, "start": start, "stop": stop, "rows": rows}]
 
 
-def leading_columns(events: Any) -> tuple[dict[str, Array], dict[str, int]]:
+def leading_columns(events: Any, energy: str = "single") -> tuple[dict[str, Array], dict[str, int]]:
     """Columns of the leading leptons of a chunk, with the number of each one's event in it, and events after each cut.
 
-    Raises ValueError if the branches have different numbers of leptons in an event.
+    `energy` is the precision in which E is kept where the tree has the mass instead. Raises ValueError if the branches
+    have different numbers of leptons in an event.
     """
     schema = schema_of(str(events.metadata["treename"]))
-    momentum, kind, entry = _leading(events, schema, str(events.metadata["filename"]))
+    momentum, kind, entry = _leading(events, schema, energy)
     known = (kind == schema.muon) | (kind == schema.electron)
-    finite = known & np.all([np.isfinite(momentum[name]) for name in ("pt", "eta", "phi", "energy")], axis=0)
+    finite = known & np.all([np.isfinite(momentum[name]) for name in MOMENTUM], axis=0)
     kept = {name: values[finite] for name, values in momentum.items()}
     columns: dict[str, Array] = {
         "entry": entry[finite],
@@ -89,23 +91,40 @@ def leading_columns(events: Any) -> tuple[dict[str, Array], dict[str, int]]:
     return columns, dict(zip(CUTS, passing, strict=True))
 
 
-def _leading(events: Any, schema: Schema, path: str) -> tuple[dict[str, Array], Array, Array]:
+def _leading(events: Any, schema: Schema, energy: str) -> tuple[dict[str, Array], Array, Array]:
     """Momentum and flavour of the lepton of highest pT (the first of equals) of events that have one; their numbers.
 
     A pT that is not a number counts as the highest: such an event is dropped and counted, not quietly given another
     lepton.
     """
-    flat, counts = {}, None
-    for name, branch in (*zip(("pt", "eta", "phi", "energy"), schema.momentum, strict=True), ("kind", schema.flavour)):
-        flat[name], own = flat_content(events[branch])
-        if counts is not None and not np.array_equal(own, counts):
-            raise ValueError(f"{branch} has other numbers of leptons than {schema.momentum[0]} in {path}")
-        counts = own
-    assert counts is not None  # noqa: S101  (a schema has branches)
-    event = np.repeat(np.arange(len(counts)), counts)
+    parts = [_collected(events, collection, schema, energy) for collection in schema.collections]
+    flat = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     # By event, then by falling pT, then by place.
-    order = np.lexsort((-np.where(np.isnan(flat["pt"]), np.inf, flat["pt"]), event))
-    has = np.flatnonzero(counts)
-    first = order[(np.cumsum(counts) - counts)[has]]
-    kind = flat.pop("kind")[first]
-    return {name: values[first] for name, values in flat.items()}, kind, has
+    order = np.lexsort((-np.where(np.isnan(flat["pt"]), np.inf, flat["pt"]), flat["event"]))
+    first = order[np.flatnonzero(np.diff(flat["event"][order], prepend=-1))]
+    return {name: flat[name][first] for name in MOMENTUM}, flat["kind"][first], flat["event"][first]
+
+
+def _collected(events: Any, collection: Collection, schema: Schema, energy: str) -> dict[str, Array]:
+    """All leptons of a collection, one after another: momentum, kind, the number of the event."""
+    flat, counts = {}, None
+    for branch in collection.branches:
+        flat[branch], own = flat_content(events[branch])
+        if counts is not None and not np.array_equal(own, counts):
+            path = events.metadata["filename"]
+            raise ValueError(f"{branch} has other numbers of leptons than {collection.pt} in {path}")
+        counts = own
+    assert counts is not None  # noqa: S101  (a collection has branches)
+    pt, eta = flat[collection.pt], flat[collection.eta]
+    if collection.energy:
+        e = flat[collection.energy]
+    else:
+        e = energy_of(pt, eta, flat[collection.mass]).astype(np.float32 if energy == "single" else np.float64)
+    always = schema.muon if collection.muons else schema.electron
+    kind = flat[collection.flavour] if collection.flavour else np.full(len(pt), always)
+    found = {"pt": pt, "eta": eta, "phi": flat[collection.phi], "energy": e, "kind": kind}
+    found["event"] = np.repeat(np.arange(len(counts)), counts)
+    if not collection.origin:
+        return found
+    prompt = np.isin(flat[collection.origin], schema.prompt)
+    return {name: values[prompt] for name, values in found.items()}

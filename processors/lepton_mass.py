@@ -79,6 +79,14 @@ def mass_squared(p: Doubles, energy: Doubles) -> Doubles:
     return product
 
 
+def energy_of(pt: NDArray[Any], eta: NDArray[Any], mass: NDArray[Any]) -> Doubles:
+    """E in double precision, in the unit of pT and mass; a negative mass stands for a negative square, as in ROOT."""
+    p, m = pt.astype(np.float64) * np.cosh(eta.astype(np.float64)), mass.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # more than p itself missing: no number, and dropped as such
+        energy: Doubles = np.sqrt(p * p + m * np.abs(m))
+    return energy
+
+
 def _spacing(stored: NDArray[Any]) -> Doubles:
     kind = stored.dtype if stored.dtype.kind == "f" else np.dtype(np.float64)
     spacing: Doubles = np.spacing(np.abs(stored).astype(kind.newbyteorder("="))).astype(np.float64)

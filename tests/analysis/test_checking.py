@@ -61,7 +61,9 @@ def test_the_public_samples_are_checked_for_what_their_catalogue_says(tmp_path: 
 def test_a_tree_that_the_analysis_does_not_know_is_one_sentence() -> None:
     configuration, catalogue = load_configuration("lepton_id", ()), load_catalogue("lepton_id")
     sample = Sample("ours", "background", "tt", ("a.root",), "here", simulated=False, tree="events")
-    with pytest.raises(UserError, match="the sample ours: lepton_id knows the trees worldTree and mini, not 'events'"):
+    with pytest.raises(
+        UserError, match="the sample ours: lepton_id knows the trees worldTree, mini and Events, not 'events'"
+    ):
         schemas(configuration, catalogue, [sample])
 
 

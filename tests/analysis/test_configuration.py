@@ -124,3 +124,49 @@ def test_corrected_masses_alone_give_bins_that_have_events() -> None:
         load_configuration(
             "dijet_anomaly", ("processor.event_mass=corrected", "training.bin_edges=[660, 760, 860, 960]")
         )
+
+
+def extending(directory: Path, text: str, name: str = "own.yaml") -> str:
+    (directory / name).write_text(text)
+    return str(directory / name)
+
+
+def test_an_analysis_extends_another_key_by_key(tmp_path: Path) -> None:
+    base = load_configuration("lepton_id")
+    first = extending(tmp_path, "extends: lepton_id\nname: first\ntraining: {scan: {nodes: [1, 2]}}\n", "first.yaml")
+    found = load_configuration(first)
+    assert found.name == "first"
+    assert found.settings("training").scan.nodes == (1, 2)
+    assert found.settings("training").scan.recipe == base.settings("training").scan.recipe
+    assert found.model_dump(exclude={"name", "training"}) == base.model_dump(exclude={"name", "training"})
+    # A file beside it, which extends one in its turn; null is a value; --set is the last to speak.
+    second = extending(tmp_path, "extends: first.yaml\nsimulation: null\nseed: 3\n")
+    found = load_configuration(second, ("training.scan.seeds=7",))
+    assert (found.name, found.simulation, found.seed) == ("first", None, 3)
+    assert (found.settings("training").scan.nodes, found.settings("training").scan.seeds) == ((1, 2), 7)
+
+
+def test_a_block_of_another_module_replaces_the_whole_one(tmp_path: Path) -> None:
+    text = "extends: lepton_id\nsimulation: {module: analysis.datasets.simulation.fourlepton, scale: 2}\n"
+    found = load_configuration(extending(tmp_path, text))
+    assert found.simulation == {"module": "analysis.datasets.simulation.fourlepton", "scale": 2}
+
+
+@pytest.mark.parametrize(
+    ("extends", "expected"),
+    [
+        ("lepton_di", "unknown analysis 'lepton_di'; did you mean 'lepton_id'"),
+        ("none.yaml", "there is no analysis file .*none.yaml"),
+        ("own.yaml", "extends = 'own.yaml': that one extends this one"),
+        ("[a]", r"extends = \['a'\]: must be the name of an analysis"),
+    ],
+)
+def test_what_cannot_be_extended_is_named(tmp_path: Path, extends: str, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        load_configuration(extending(tmp_path, f"extends: {extends}\n"))
+
+
+def test_two_that_extend_each_other_are_an_error(tmp_path: Path) -> None:
+    extending(tmp_path, "extends: own.yaml\n", "other.yaml")
+    with pytest.raises(UserError, match="that one extends this one"):
+        load_configuration(extending(tmp_path, "extends: other.yaml\n"))

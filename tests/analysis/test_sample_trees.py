@@ -86,5 +86,5 @@ def test_a_file_is_looked_at_again_and_its_results_are_others_when_its_tree_is_a
 def test_a_tree_that_the_processor_does_not_know_is_named(run: Run, tmp_path: Path) -> None:
     sample = replace(samples(tmp_path, tmp_path)["ttbar_lep"], tree="events")
     item = WorkItem("ttbar_lep", str(tmp_path / "a.root"), "u", 0, 1)
-    with pytest.raises(ValueError, match="lepton_id knows the trees worldTree and mini, not 'events'"):
+    with pytest.raises(ValueError, match="lepton_id knows the trees worldTree, mini and Events, not 'events'"):
         process_item(make_job(run, {"ttbar_lep": sample}), item, 0)

@@ -5,9 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from support.command import hepbatch
+from support.lepton_files import lepton, write_nano_leptons
 
+from training.lepton_limit import MIDDLE
 from training.lepton_models import load_networks
 
 # Fewer steps than the shipped configuration; every task still has its part.
@@ -107,3 +111,27 @@ def test_real_leptons_of_atlas_alone(test_data: Path, tmp_path: Path) -> None:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "the task scan was done with other settings than the configuration has now" in page
     assert "mean and standard deviation of 2 trainings" in page
+
+
+def test_nanoaod_of_cms(tmp_path: Path) -> None:
+    """Electrons with masses as the detector smears them; muons with the one that NanoAOD packs."""
+    rng, size = np.random.default_rng(4), 1500
+    pt, eta, muon = 15 + rng.exponential(45, size), rng.uniform(-2.4, 2.4, size), rng.integers(0, 2, size)
+    mass = np.where(muon, 0.10571289, np.abs(rng.normal(0, 0.017, size)))
+    values = zip(pt.tolist(), eta.tolist(), muon.tolist(), mass.tolist(), strict=True)
+    events = [[(*lepton(one_pt, one_eta, 0.3, kind, one_mass), 1)] for one_pt, one_eta, kind, one_mass in values]
+    (tmp_path / "source").mkdir()
+    write_nano_leptons(tmp_path / "source" / "TTToSemiLeptonic_1.root", events)
+    done = hepbatch("run", "lepton_id_cms", "--source", tmp_path / "source", "--output", tmp_path / "out", *REDUCED,
+                    cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = results(tmp_path / "out")
+    assert found["cutflow.TTToSemiLeptonic.finite.events"]["value"] == 1500
+    assert 0.85 < found["limit.stored.accuracy"]["value"] < 1  # of E in single precision
+    double = hepbatch("skim", "lepton_id_cms", "--source", tmp_path / "source", "--output", tmp_path / "double",
+                      "--set", "processor.energy=double", cwd=tmp_path)  # fmt: skip
+    assert double.returncode == 0, double.stderr
+    for directory, share in (("out", (0.85, 0.999)), ("double", (1.0, 1.0))):
+        table = pq.read_table(tmp_path / directory / "skim").to_pandas()
+        right = ((table["m2"] > MIDDLE) == (table["is_muon"] == 1)).mean()
+        assert share[0] <= right <= share[1], directory

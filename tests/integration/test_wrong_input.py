@@ -13,6 +13,8 @@ from support.command import hepbatch, make_source, python_path
         (("run", "higgs4l", "--source", "nowhere"), "the source nowhere is neither"),
         (("run", "higgs4l", "--source", "empty"), "holds no sample of this analysis"),
         (("run", "higgs4l", "--source", "partial"), "--complete simulated would fill it"),
+        (("run", "ditau_mass", "--source", "taus"), "lacks HTT, which the training needs; --complete simulated would"),
+        (("run", "higgs4l_13tev", "--source", "newer"), "--complete DIR would take it from another source"),
         (("skim", "higgs4l", "--source", "unknown"), "the sample Wgamma"),
         (("run", "higs4l"), "did you mean 'higgs4l'?"),
         (("run", "higgs4l", "--cluster", "moon"), "unknown cluster 'moon'"),
@@ -30,6 +32,10 @@ def test_wrong_input_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...],
     (tmp_path / "a-file").touch()
     make_source(tmp_path / "partial", ("ZZ", "Zee"), events=1)
     make_source(tmp_path / "unknown", ("ZZ",), events=1)
+    (tmp_path / "taus").mkdir()
+    (tmp_path / "taus" / "GluGluHToTauTau_M125_1.root").touch()
+    (tmp_path / "newer" / "Data").mkdir(parents=True)
+    (tmp_path / "newer" / "Data" / "data_A.4lep.root").touch()
     (tmp_path / "unknown" / "MC" / "skim.mc_999999.Wgamma.root").touch()
     done = hepbatch(*arguments, cwd=tmp_path)
     assert done.returncode == 2

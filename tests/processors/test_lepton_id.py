@@ -9,20 +9,24 @@ import awkward as ak
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import uproot
 from coffea.processor import accumulate
 from pydantic import ValidationError
-from support.lepton_files import lepton, write
+from support.lepton_files import lepton, write, write_nano_leptons
 
+from processors.errors import MissingBranch
 from processors.formats import reader_of
 from processors.lepton_id import SCHEMAS, Settings, branches, build, schema_of
-from processors.lepton_mass import ELECTRON_MASS, MUON_MASS, Stored
+from processors.lepton_mass import ELECTRON_MASS, MUON_MASS, Stored, energy_of
 
 READER = reader_of("root")
 KEYS = ("pt", "eta", "phi", "e", "flavour")
 
 
-def process(path: Path, tree: str, directory: Path, pieces: int = 1) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    processor = build(Settings(), luminosity=None, skim_directory=str(directory))
+def process(
+    path: Path, tree: str, directory: Path, pieces: int = 1, **options: Any
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    processor = build(Settings(**options), luminosity=None, skim_directory=str(directory))
     facts = {"dataset": "leptons", "role": "background", "tree": tree}
     columns = processor.branches_of(facts)
     entries = READER.facts(str(path), tree, columns).entries
@@ -106,13 +110,73 @@ def test_the_representations_equal_exact_arithmetic(kind: str) -> None:
         assert np.abs(found["m2"] - MUON_MASS**2).max() < 1e-9
 
 
+NANO: list[list[tuple[float, ...]]] = [
+    [(*lepton(20.0, 0.3, 1.0, 0, ELECTRON_MASS), 1), (*lepton(45.0, -1.2, -2.0, 1, MUON_MASS), 1)],
+    [],
+    [(*lepton(30.0, 2.1, 0.5, 0, ELECTRON_MASS), 15), (*lepton(80.0, 0.4, 0.5, 0, ELECTRON_MASS), 22)],  # a photon's
+    [(*lepton(50.0, 0.1, 3.0, 1, MUON_MASS), 5), (*lepton(40.0, 0.2, 3.1, 1, MUON_MASS), 0)],  # of a b, unmatched
+    [(*lepton(60.0, 0.1, 3.0, 1, MUON_MASS), 1), (*lepton(60.0, 0.2, 3.1, 0, ELECTRON_MASS), 1)],
+    [(60.0, 0.1, 3.0, math.nan, 1, 1)],
+]
+
+
+@pytest.mark.parametrize("energy", ["single", "double"])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_leptons_of_nanoaod_are_prompt_and_of_the_two_collections(tmp_path: Path, energy: str, pieces: int) -> None:
+    path = write_nano_leptons(tmp_path / "a.root", NANO)
+    result, rows = process(path, "Events", tmp_path, pieces, energy=energy)
+    counts = {cut: one["events"] for cut, one in result["cutflow"].items()}
+    assert counts == {"all": 6, "has_lepton": 4, "known_flavour": 4, "finite": 3}
+    assert [(row["entry"], row["pt"], row["is_muon"]) for row in rows] == [
+        (0, 45.0, 1),
+        (2, 30.0, 0),
+        (4, 60.0, 0),  # of equals that of the first collection
+    ]
+    for row in rows:
+        mass = float(np.float32((ELECTRON_MASS, MUON_MASS)[row["is_muon"]]))
+        exact = math.hypot(row["p"], mass)
+        assert row["e"] == (float(np.float32(exact)) if energy == "single" else pytest.approx(exact, rel=1e-15))
+        assert row["m2"] == pytest.approx(mass**2, abs=row["rounding_e"] + 1e-15 * exact**2)
+
+
+def test_a_negative_mass_is_a_negative_square() -> None:
+    pt, eta = np.array([20.0, 1.0], np.float32), np.zeros(2, np.float32)
+    found = energy_of(pt, eta, np.array([-0.5, -2.0], np.float32))
+    assert found[0] == math.sqrt(400 - 0.25)
+    assert math.isnan(found[1])
+
+
+def test_real_nanoaod(test_data: Path, tmp_path: Path) -> None:
+    """Against a loop over the events."""
+    path = test_data / "cms-nanoaod" / "nano_dy.root"
+    if not path.is_file():
+        pytest.skip(f"no file {path}")
+    with uproot.open(path) as file:
+        events = file["Events"].arrays(filter_name="/(Electron|Muon)_(pt|genPartFlav)/").to_list()
+    expected = []
+    for number, event in enumerate(events):
+        prompt = [
+            (pt, muon)
+            for muon, name in enumerate(("Electron", "Muon"))
+            for pt, origin in zip(event[f"{name}_pt"], event[f"{name}_genPartFlav"], strict=True)
+            if origin in (1, 15)
+        ]
+        if prompt:
+            expected.append((number, *max(prompt)))
+    _, rows = process(path, "Events", tmp_path, 2)
+    assert [(row["entry"], row["pt"], row["is_muon"]) for row in rows] == expected
+    assert len({row["is_muon"] for row in rows}) == 2
+    with pytest.raises(MissingBranch, match="Electron_genPartFlav"):  # recorded events have no truth
+        process(test_data / "cms-nanoaod" / "nano_dimuon.root", "Events", tmp_path)
+
+
 def test_a_range_that_does_not_ascend_is_refused() -> None:
     with pytest.raises(ValidationError, match="the range must ascend"):
         Settings(histogram_range=(0.2, 0.2))
 
 
 def test_an_unknown_tree_is_named() -> None:
-    with pytest.raises(ValueError, match="knows the trees worldTree and mini, not 'events'"):
+    with pytest.raises(ValueError, match="knows the trees worldTree, mini and Events, not 'events'"):
         schema_of("events")
     assert branches("data") == SCHEMAS["worldTree"].branches
 
