@@ -46,7 +46,7 @@ benchmark: install
 
 # Pins again, after pyproject.toml changed.
 LOCK := -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --no-emit-find-links --extra simulation --extra xrootd --extra s3 --extra webdav --extra lxplus --extra dev --extra build pyproject.toml
+  --no-emit-find-links --extra simulation --extra xrootd --extra opendata --extra s3 --extra webdav --extra lxplus --extra dev --extra build pyproject.toml
 lock:
 	$(PYTHON) -m pip install --quiet uv
 	$(PYTHON) $(LOCK) -o requirements.lock

@@ -275,6 +275,20 @@ def list_datasets(analysis: str, overrides: tuple[str, ...]) -> bool:
     return True
 
 
+@datasets.command("pin")
+@click.argument("analysis")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the configuration.")
+@click.option("--output", type=click.Path(path_type=Path), help="Directory of the copy [results/datasets/pin/NAME].")
+@ending
+def pin_datasets(analysis: str, overrides: tuple[str, ...], output: Path | None) -> bool:
+    """Ask the CERN Open Data portal which files its records list today, and write a catalogue with them."""
+    from analysis.configuration import load_configuration
+    from analysis.pinning import pin
+
+    configuration = load_configuration(analysis, overrides)
+    return pin(configuration, output or Path("results/datasets/pin") / configuration.name)
+
+
 @datasets.command("check")
 @run_options
 @click.option("--source", default="opendata", show_default=True, metavar="NAME|PATH", help="Whose files are opened.")

@@ -13,7 +13,7 @@ from typing import Any
 from analysis.checking import PROBLEMS, Found, Place, open_all, schemas, totals
 from analysis.configuration import Configuration
 from analysis.datasets.catalogue import Catalogue, load_catalogue
-from analysis.datasets.publication import PublicFile
+from analysis.datasets.publication import Publication, PublicFile
 from analysis.datasets.samples import Sample
 from analysis.datasets.shared_cache import make_folders, share
 from analysis.datasets.sources import OPENDATA, resolve
@@ -44,7 +44,7 @@ def describe(configuration: Configuration) -> list[str]:
             (
                 name, entry.role, entry.process, str(entry.dsid or ""), f"{entry.xsec:.6g}" if entry.xsec else "",
                 str(len(files)) if files else "none listed",
-                _sum(files, [_known(file, seen, "events", "entries") for file in files], str),
+                _events(files, seen, about),
                 _sum(files, [_known(file, seen, "size", "size") for file in files], shown),
                 about.licence or "", f"{checked}/{len(files)}" if files else "",
                 about.doi or about.record or "",
@@ -152,6 +152,13 @@ def _sum(files: Sequence[PublicFile], numbers: Sequence[int | None], text: Any) 
     if not known:
         return "?" if files else ""
     return text(sum(known)) if len(known) == len(files) else f">= {text(sum(known))}"
+
+
+def _events(files: Sequence[PublicFile], seen: dict[str, Any], about: Publication) -> str:
+    """Those of all files as the record tells them, else the sum of what is known of each."""
+    if about.events is not None and about.complete:
+        return str(about.events)
+    return _sum(files, [_known(file, seen, "events", "entries") for file in files], str)
 
 
 def _known(file: PublicFile, seen: dict[str, Any], published: str, found: str) -> int | None:

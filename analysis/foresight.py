@@ -98,14 +98,18 @@ def _check_directory(directory: Path) -> None:
 def _samples(request: Request) -> dict[str, Sample]:
     """The samples with the addresses that a run would read; public files need not be in the cache."""
     resolved = resolved_source(request)
+    public = present_or_remote(request.configuration, request.catalogue, resolved.to_fetch)
+    samples = {**resolved.samples, **public}
     if resolved.to_simulate:
         name = request.configuration.name
-        raise UserError(
+        how = (
             f"the simulated source has no files before the run makes them: 'hepbatch datasets simulate {name} --output "
             f"DIR' makes them, and 'hepbatch plan {name} --source DIR' looks at them"
         )
-    public = present_or_remote(request.configuration, request.catalogue, resolved.to_fetch)
-    return {**resolved.samples, **public}
+        if not samples:
+            raise UserError(how)
+        say(f"note: without {', '.join(resolved.to_simulate)}: {how}")
+    return samples
 
 
 def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Findings, list[str]]:

@@ -12,7 +12,7 @@ from coffea.nanoevents.mapping import SimplePreloadedColumnSource
 
 from processors.chunks import Chunk, FileFacts, Request
 from processors.nanoaod import resolve
-from processors.readers import open_tree, read_arrays, root_file_facts, sum_branch
+from processors.readers import facts_of, open_tree, read_arrays, sum_branch
 
 
 class NeededBranches(NanoAODSchema):  # type: ignore[misc]
@@ -41,6 +41,10 @@ class NanoChunk(Chunk):
             ).events()
 
 
+def _branches(columns: Sequence[str], ttree: Any, path: str, tree: str) -> tuple[str, ...]:
+    return resolve(columns, set(ttree.keys(recursive=False)), f"{path}: the tree {tree!r}")
+
+
 class NanoReader:
     """NanoAOD files; columns are branches, or names of a quantity in several versions (`processors.nanoaod`).
 
@@ -48,8 +52,10 @@ class NanoReader:
     """
 
     def facts(self, path: str, tree: str, columns: Sequence[str]) -> FileFacts:
-        """Identity, entries and size; see `root_file_facts`."""
-        return root_file_facts(path, tree, columns)
+        """Identity, entries and size; raises as `root_file_facts`, MissingBranch as `read`."""
+        with open_tree(path, tree, ()) as (ranges, file, ttree):
+            _branches(columns, ttree, path, tree)
+            return facts_of(path, ranges, file, ttree)
 
     def read(
         self,
@@ -65,7 +71,7 @@ class NanoReader:
         with open_tree(path, tree, ()) as (ranges, file, ttree):
             request = Request(path, tree, start, stop, uuid)
             request.check(str(file.file.uuid), ttree.num_entries)
-            branches = resolve(columns, set(ttree.keys(recursive=False)), f"{path}: the tree {tree!r}")
+            branches = _branches(columns, ttree, path, tree)
             chunk = request.chunk(read_arrays(ttree, branches, start, stop), metadata, str(file.file.uuid), ranges)
             return NanoChunk(chunk.arrays, chunk.metadata, chunk.bytes_read, chunk.retries)
 

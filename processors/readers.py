@@ -44,8 +44,13 @@ def read_root(
 def root_file_facts(path: str, tree: str, branches: Sequence[str]) -> FileFacts:
     """Opens a file and checks that it has the tree and the branches; reads no data. Raises as `read_root` does."""
     with open_tree(path, tree, branches) as (ranges, file, ttree):
-        _check_entries(path, ttree)
-        return FileFacts(str(file.file.uuid), int(ttree.num_entries), ranges.size, ranges.bytes_read)
+        return facts_of(path, ranges, file, ttree)
+
+
+def facts_of(path: str, ranges: Ranges, file: Any, ttree: Any) -> FileFacts:
+    """Identity, entries and size of an open file; UnreadableFile where its numbers of entries contradict each other."""
+    _check_entries(path, ttree)
+    return FileFacts(str(file.file.uuid), int(ttree.num_entries), ranges.size, ranges.bytes_read)
 
 
 def sum_branch(path: str, tree: str, branch: str, start: int, stop: int) -> float:

@@ -39,7 +39,7 @@ def train_and_write(task: TrainingTask, samples: Sequence[Sample], target: Path)
     started = time.monotonic()
     settings = task.settings
     inputs = settings.input_names()
-    events = read_ditau(samples, inputs, task.group, seed=task.seed, shares=task.split)
+    events = read_ditau(samples, inputs, task.group, seed=task.seed, shares=task.split, only=task.samples)
     check_masses(events.mass, settings.min_mass, settings.max_mass)
     train, test = events.of("train"), events.of("test")
     target.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def train_and_write(task: TrainingTask, samples: Sequence[Sample], target: Path)
         "task": "ditau_mass",
         **facts,
         "seed": task.seed,
-        "samples": [sample.name for sample in signal_samples(samples)],
+        "samples": [sample.name for sample in signal_samples(samples, task.samples)],
         "events": {part: len(events.of(part)) for part in PARTS},
         "without_mass": events.without_mass,
         "best_epoch": int(np.argmin(history[monitor])) + 1,

@@ -62,9 +62,16 @@ class DitauEvents:
         return len(self.mass)
 
 
-def signal_samples(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples whose generated masses are the target, by name: another sample's boson would be learned, too."""
-    return sorted((sample for sample in samples if sample.role == "signal"), key=lambda sample: sample.name)
+def signal_samples(samples: Sequence[Sample], only: Sequence[str] | None = None) -> list[Sample]:
+    """The samples whose generated masses are the target, by name: another sample's boson would be learned, too.
+
+    Those of `only` where it is given. Raises ValueError for a name there that no signal has.
+    """
+    signal = {sample.name: sample for sample in samples if sample.role == "signal"}
+    for name in only or ():
+        if name not in signal:
+            raise ValueError(f"training.samples: there is no signal {name!r} (there is: {', '.join(signal) or 'none'})")
+    return [signal[name] for name in sorted(signal) if only is None or name in only]
 
 
 def read_ditau(
@@ -74,17 +81,20 @@ def read_ditau(
     *,
     seed: int,
     shares: tuple[float, float, float] = SHARES,
+    only: Sequence[str] | None = None,
 ) -> DitauEvents:
     """Read the events of a group of channels from the signal's skims; no order of samples or files has an influence.
+
+    `only` are the samples that are read, all signal if None.
 
     An event's part follows from its sample, run, number, the seed and the `shares` of the parts alone.
 
     Raises:
-        ValueError: if a file lacks a column.
+        ValueError: if a file lacks a column, or there is no signal of a name in `only`.
     """
     import pyarrow.parquet as pq
 
-    chosen = signal_samples(samples)
+    chosen = signal_samples(samples, only)
     names = [sample.name for sample in chosen]
     wanted = list(dict.fromkeys([*_ORDER, "channel", "gen_mass", *columns_of(inputs), *FULL]))
     schemas = {file: set(pq.read_schema(file).names) for sample in chosen for file in sample.files}

@@ -26,7 +26,8 @@ __all__ = [
 class TrainingTask:
     """One model for one group of channels.
 
-    `split` has the shares of the parts, `importance` the events and permutations of the permutation importance.
+    `split` has the shares of the parts, `importance` the events and permutations of the permutation importance,
+    `samples` the signal that is learnt from (all if None).
     """
 
     name: str
@@ -36,6 +37,7 @@ class TrainingTask:
     seed: int
     split: tuple[float, float, float]
     importance: tuple[int, int] = (2000, 3)
+    samples: tuple[str, ...] | None = None
 
 
 def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
@@ -43,7 +45,7 @@ def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
     groups = sorted(settings.channels, key=lambda group: group != "inclusive")
     importance = (settings.importance_events, settings.importance_repeats)
     return [
-        TrainingTask(f"{model}_{group}", model, group, own, seed, settings.split, importance)
+        TrainingTask(f"{model}_{group}", model, group, own, seed, settings.split, importance, settings.samples)
         for group in groups
         for model, own in settings.all_models().items()
     ]
@@ -58,8 +60,8 @@ def check(settings: Settings, samples: Sequence[Sample], *, seed: int) -> None:
     """Find out before any training what could not be trained.
 
     Raises:
-        ValueError: if a column is missing, a part of a group has no event, a generated mass is outside of a model's
-            range, or events are to be turned whose azimuths are folded.
+        ValueError: if a column or a sample is missing, a part of a group has no event, a generated mass is outside of a
+            model's range, or events are to be turned whose azimuths are folded.
     """
     from training.ditau_events import PARTS, read_ditau
     from training.ditau_losses import check_masses
@@ -67,7 +69,8 @@ def check(settings: Settings, samples: Sequence[Sample], *, seed: int) -> None:
 
     for group in settings.channels:
         for name, model in settings.all_models().items():
-            events = read_ditau(samples, model.input_names(), group, seed=seed, shares=settings.split)
+            inputs = model.input_names()
+            events = read_ditau(samples, inputs, group, seed=seed, shares=settings.split, only=settings.samples)
             try:
                 check_azimuths(events, model.augment)
             except ValueError as error:

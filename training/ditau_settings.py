@@ -227,6 +227,9 @@ class Settings(_Frozen):
     trees: Mapping[str, TreesSettings] = Field(
         default_factory=dict, description="XGBoost's trees by name, for comparison; none if empty; lists make scans"
     )
+    samples: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="signal whose masses are learnt; all that there is if null"
+    )
     split: tuple[float, float, float] = Field(
         default=(0.7, 0.2, 0.1), description="shares of the events for training, validation and test"
     )

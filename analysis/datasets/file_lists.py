@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ def with_lists(content: dict[str, Any], catalogue: Path) -> dict[str, Any]:
     return content
 
 
-def read_list(path: Path, servers: list[str], whose: str) -> Iterator[dict[str, Any]]:
+def read_list(path: Path, servers: Sequence[str], whose: str) -> Iterator[dict[str, Any]]:
     """The files of a list: a line has an address or a path, and what is known of size [bytes] and checksum.
 
     That is the output of `cernopendata-client get-file-locations --recid RECORD --verbose`; `events=N` may follow, and
@@ -30,13 +30,12 @@ def read_list(path: Path, servers: list[str], whose: str) -> Iterator[dict[str, 
     """
     if not path.is_file():
         raise UserError(f"{whose}.published.list: there is no file {path}")
-    roots = ["/".join(_parts(server)) + "/" for server in servers]
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         address, *facts = words
-        found: dict[str, Any] = {"path": _below(address, roots)}
+        found: dict[str, Any] = {"path": path_below(address, servers)}
         for fact in facts:
             if fact.isdigit():
                 found["size"] = int(fact)
@@ -51,10 +50,11 @@ def read_list(path: Path, servers: list[str], whose: str) -> Iterator[dict[str, 
         yield found
 
 
-def _below(address: str, roots: list[str]) -> str | None:
-    """A path below one of the servers' paths; None where it is below none."""
+def path_below(address: str, servers: Sequence[str]) -> str | None:
+    """The path of an address below the servers' paths, on whatever host; None where it is below none."""
     if "://" not in address:
         return address
+    roots = ["/".join(_parts(server)) + "/" for server in servers]
     path = "/".join(_parts(address))
     return next((path.removeprefix(root) for root in roots if path.startswith(root)), None)
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from analysis.addresses import XROOTD
 from analysis.datasets.catalogue import Catalogue
+from analysis.datasets.portal import PORTAL
 from analysis.datasets.publication import Publication, PublicFile, PublicSettings
 from analysis.errors import UserError
 
@@ -20,6 +21,14 @@ class Settings(PublicSettings):
     servers: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="in place of the catalogue's, with the same paths below them"
     )
+    portal: str = Field(default=PORTAL, description="address of the portal that `datasets pin` asks")
+
+    @field_validator("portal")
+    @classmethod
+    def _web(cls, address: str) -> str:
+        if not address.startswith(("http://", "https://")):
+            raise ValueError("it must begin with https://")
+        return address.rstrip("/")
 
     @field_validator("servers")
     @classmethod

@@ -54,6 +54,9 @@ class Publication(BaseModel):
     xsec_source: str | None = Field(default=None, description="where cross sections and sums of weights come from")
     verified: bool = Field(default=False, description="whether the addresses were seen to answer")
     complete: bool = Field(default=True, description="whether the files that are listed are all there are")
+    events: NonNegativeInt | None = Field(
+        default=None, description="entries of all published files of a sample together"
+    )
     files: tuple[ListedFile, ...] = ()
 
     @field_validator("servers")

@@ -9,6 +9,7 @@ import pytest
 from support.lepton_files import lepton, write
 from support.mini_13tev import write_13tev
 from support.mini_files import EventMaker
+from support.nano_files import write_nano
 
 from analysis.checking import Place, look_at, schemas
 from analysis.configuration import load_configuration
@@ -22,7 +23,7 @@ from analysis.foresight import BEGUN, _look, plan_only
 from analysis.run import Run
 from analysis.stages import Request
 from cluster.settings import ClusterSettings
-from processors.errors import MissingTree
+from processors.errors import MissingBranch, MissingTree
 from processors.lepton_id import SCHEMAS
 
 
@@ -82,6 +83,18 @@ def test_a_plan_looks_into_the_samples_own_tree(tmp_path: Path) -> None:
     assert found.loads["ttbar_lep"].entries == 40
     assert found.loads["ttbar_lep"].items == (10, 10, 10, 10)
     assert [probe.entries for probe in found.probes] == [1, 10, 10, 10]
+
+
+@pytest.mark.parametrize("version", ["v9", "v12", "v15"])
+def test_nanoaod_of_every_version_is_right_and_a_missing_branch_is_named(tmp_path: Path, version: str) -> None:
+    configuration, catalogue = load_configuration("ditau_mass", ()), load_catalogue("ditau_mass")
+    sample = Sample("HTT", "signal", "HTT", (), "here", simulated=False)
+    expected = schemas(configuration, catalogue, [sample])
+    whole = write_nano(tmp_path / "whole.root", 1, 20, version=version)
+    assert look_at("nanoaod", None, expected, Place("HTT", str(whole), str(whole)), 0).entries == 20
+    without = write_nano(tmp_path / "part.root", 1, 20, version=version, without=("Muon_mediumId",))
+    with pytest.raises(MissingBranch, match=r"part.root: the tree 'Events' has no branch 'Muon_mediumId'"):
+        look_at("nanoaod", None, expected, Place("HTT", str(without), str(without)), 0)
 
 
 def test_a_plan_removes_nothing_that_it_has_not_made(tmp_path: Path) -> None:

@@ -137,6 +137,19 @@ def test_only_the_signal_is_trained_on(tmp_path: Path) -> None:
     assert ditau_mass.run(task, [*others, signal], str(tmp_path / "models"))["samples"] == ["HTT"]
 
 
+def test_the_signal_that_is_learnt_may_be_chosen(tmp_path: Path) -> None:
+    one = skim(tmp_path / "one", 300)
+    other = replace(skim(tmp_path / "other", 300, gen_mass=np.full(300, 125.0)), name="H125")
+    settings = Settings(trees={"few": TreesSettings(n_estimators=2)}, samples=["HTT"])
+    ditau_mass.check(settings, [one, other], seed=1)
+    task = ditau_mass.tasks(settings, seed=1)[-1]
+    result = ditau_mass.run(task, [one, other], str(tmp_path / "models"))
+    alone = read_ditau([one], FULL, "inclusive", seed=1)
+    assert (result["samples"], sum(result["events"].values())) == (["HTT"], len(alone))
+    with pytest.raises(ValueError, match=r"training.samples: there is no signal 'H25' \(there is: HTT, H125\)"):
+        ditau_mass.check(Settings(samples=["H25"]), [one, other], seed=1)
+
+
 def test_published_inputs_change_no_simple_estimator(tmp_path: Path) -> None:
     usual = skim(tmp_path / "usual", 400)
     columns = {name: np.concatenate([pq.read_table(file)[name].to_numpy() for file in usual.files])
