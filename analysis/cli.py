@@ -205,15 +205,16 @@ def cancel(analysis: str, output: Path | None) -> bool:
 @click.option("--complete", metavar="NAME|PATH", help="Second source, for samples that the first one lacks.")
 @click.option("--limit-files", type=click.IntRange(min=1), metavar="N", help="At most N files of each sample.")
 @click.option(
-    "--like", type=click.Path(path_type=Path), help="A run whose trainings took their time [results/ANALYSIS]."
+    "--like", type=click.Path(path_type=Path), help="A run that has trained: trainings are not tried, but as there."
 )
+@click.option("--skim-only", is_flag=True, help="Trainings are neither tried nor predicted.")
 @ending
-def plan(like: Path | None, **options: Any) -> bool:
-    """Try a few work items, and say what the whole run takes: time, bytes, memory."""
+def plan(like: Path | None, skim_only: bool, **options: Any) -> bool:
+    """Try a few work items and trainings, and say what the whole run takes: time, bytes, memory, hours of GPUs."""
     from analysis.foresight import plan_only
 
     request = _request(**_aside(options, "plan", "results"))
-    return request is None or plan_only(request, like)
+    return request is None or plan_only(request, like, skim_only=skim_only)
 
 
 @main.command()

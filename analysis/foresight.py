@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,14 @@ from analysis.engine.ledger import finished_seconds
 from analysis.errors import UserError
 from analysis.fetching import present_or_remote
 from analysis.files import write_json
-from analysis.forecast import (
-    TARGETS,
-    Forecast,
-    Load,
-    Probe,
-    Rates,
-    chunk_size,
-    forecast,
-    rates,
-    worker_memory,
-    workers_for,
-)
+from analysis.forecast import Load, Probe, forecast, makespan, rates
+from analysis.plan_report import Findings, content, lines
 from analysis.planning import make_plan
-from analysis.progress import duration, say
+from analysis.progress import say
 from analysis.run import Run
 from analysis.skim_job import Processed, SkimJob, make_job, process_item
 from analysis.stages import OURS, Request, clear, resolved_source, started
-from cluster.space import shown
+from analysis.training_probe import NotPredictedError, Trainings, Tried, try_trainings
 
 #: Files of a sample that are opened; the others count as these on average.
 OPENED = 20
@@ -46,28 +36,24 @@ REPORT = "plan.json"
 BEGUN = ".plan-begun"
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What was tried, and what there is."""
+def plan_only(request: Request, like: Path | None, *, skim_only: bool = False) -> bool:
+    """Tries a few work items and trainings and shows what the run will take; True where all items succeeded.
 
-    probes: list[Probe]
-    loads: dict[str, Load]
-    files: int
-    opened: int
-    starting: float
-    opening: float
-    workers: int
-
-
-def plan_only(request: Request, like: Path | None) -> bool:
-    """Tries a few work items and shows what the run will take; True where all that was tried succeeded."""
+    `like` is a run whose trainings took their time, which need not be tried then.
+    """
     _check_directory(request.directory)
     samples = _samples(request)
-    tasks, hours = _trainings(request, like)
+    tasks = [] if skim_only else _tasks(request)
+    known = _finished(like) if like is not None else None
     request.directory.mkdir(parents=True, exist_ok=True)
     (request.directory / BEGUN).touch()
+    trainings = None
     with started(replace(request, fresh=True)) as run:
         found, failures = _look(run, samples, request.limit_files)
+        if tasks and known is not None:
+            trainings = _as_before(tasks, known, int(run.cluster.facts()["pools"].get("gpu", {}).get("workers", 1)))
+        elif tasks and found.probes:
+            trainings = _tried(run, tasks, found)
     clear(request.directory)
     (request.directory / BEGUN).unlink()
     for line in failures:
@@ -76,9 +62,9 @@ def plan_only(request: Request, like: Path | None) -> bool:
         raise UserError("no work item that was tried succeeded: there is nothing to predict from")
     measured = rates(found.probes, found.loads)
     predicted = forecast(found.loads, measured, found.workers)
-    content = _content(request, found, measured, predicted, tasks, hours)
-    write_json(request.directory / REPORT, content)
-    for line in _lines(content, like):
+    facts = content(request, found, measured, predicted, len(tasks), trainings)
+    write_json(request.directory / REPORT, facts)
+    for line in lines(facts, like):
         say(line)
     return not failures
 
@@ -134,9 +120,9 @@ def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Find
     }
     job = make_job(run, samples)
     items = _chosen(list(plan.files), run.configuration.chunk_size, workers)
-    probes, failures = _try(run, job, items, workers)
+    probes, skims, failures = _try(run, job, items, workers)
     failed = [f"failed: plan: {one.sample}: {one.file}: {one.error}" for one in plan.failures]
-    return Findings(probes, loads, sum(map(len, files.values())), len(chosen), starting, opening, workers), [
+    return Findings(probes, loads, sum(map(len, files.values())), len(chosen), starting, opening, workers, skims), [
         *failed,
         *failures,
     ]
@@ -179,11 +165,14 @@ def _chosen(files: list[OpenedFile], chunk: int, workers: int) -> list[WorkItem]
     return [items[row] for row in range(number) for items in picked if row < len(items)]
 
 
-def _try(run: Run, job: SkimJob, items: list[WorkItem], workers: int) -> tuple[list[Probe], list[str]]:
-    """The items as a skim would process them, after a small one for each worker."""
+def _try(
+    run: Run, job: SkimJob, items: list[WorkItem], workers: int
+) -> tuple[list[Probe], dict[str, list[Processed]], list[str]]:
+    """The items as a skim would process them, after a small one for each worker; what all but the small ones gave."""
     small = [_first_part(item) for item in (items * workers)[:workers]]
     seen: set[str] = set()
     probes: list[Probe] = []
+    skims: dict[str, list[Processed]] = {}
     failures: list[str] = []
     for what, some in (("loading libraries", small), ("trying work items", items)):
         kind = Kind(addresses=WorkItem.addresses, batches=False)
@@ -196,13 +185,15 @@ def _try(run: Run, job: SkimJob, items: list[WorkItem], workers: int) -> tuple[l
                 failures.append(f"failed: plan: {item.sample}: {item.path}: {outcome.error}")
                 continue
             value: Processed = outcome.value
+            if some is items:
+                skims.setdefault(item.sample, []).append(value)
             worker = str(outcome.worker)
             first = worker not in seen
             seen.add(worker)
             probes.append(
                 Probe(item.sample, item.entries, outcome.seconds, value.bytes_read, outcome.peak_memory, worker, first)
             )
-    return probes, failures
+    return probes, skims, failures
 
 
 def _first_part(item: WorkItem) -> WorkItem:
@@ -211,93 +202,50 @@ def _first_part(item: WorkItem) -> WorkItem:
     return replace(item, stop=item.start + max(1, item.entries // SMALL))
 
 
-def _trainings(request: Request, like: Path | None) -> tuple[int | None, float | None]:
-    """How many trainings there are, and the hours of a device they take, by those that an earlier run has finished."""
+def _tasks(request: Request) -> list[Any]:
+    """All trainings of the run; none where the analysis has none."""
     configuration = request.configuration
     if configuration.training is None:
-        return None, None
+        return []
     module = configuration.module("training")
-    names = [task.name for task in module.tasks(configuration.settings("training"), seed=configuration.seed)]
-    earlier = like or Path("results") / configuration.name
-    known = finished_seconds(earlier / "ledger", "train")
-    if like is not None and not known:
-        raise UserError(f"--like {like}: there is no run with finished trainings")
+    return list(module.tasks(configuration.settings("training"), seed=configuration.seed))
+
+
+def _finished(like: Path) -> dict[str, float]:
+    known = finished_seconds(like / "ledger", "train")
     if not known:
-        return len(names), None
+        raise UserError(f"--like {like}: there is no run with finished trainings")
+    return known
+
+
+def _as_before(tasks: Sequence[Any], known: dict[str, float], workers: int) -> Trainings:
+    """The trainings as they were in an earlier run; those that it had not are as its others on average."""
     average = sum(known.values()) / len(known)
-    return len(names), sum(known.get(name, average) for name in names) / 3600
+    seconds = [known.get(task.name, average) for task in tasks]
+    return Trainings(len(tasks), sum(seconds), makespan(seconds, workers), 0.0, workers, {})
 
 
-def _content(
-    request: Request, found: Findings, measured: Rates, predicted: Forecast, tasks: int | None, hours: float | None
-) -> dict[str, Any]:
-    opening = found.opening * found.files / max(1, found.opened)
-    proposed = chunk_size(found.loads, measured, found.workers)
-    return {
-        "analysis": request.configuration.name,
-        "cluster": request.cluster_name,
-        "workers": found.workers,
-        "chunk_size": request.configuration.chunk_size,
-        "files": found.files,
-        "files_opened": found.opened,
-        "items_tried": len(found.probes),
-        "samples": {
-            name: {
-                "files": load.files, "entries": load.entries, "bytes": load.bytes, "items": len(load.items),
-                "seconds": measured.seconds[name] * load.entries, "bytes_read": measured.bytes[name] * load.entries,
-            }
-            for name, load in found.loads.items()
-        },
-        "start_seconds": found.starting,
-        "plan_seconds": opening,
-        "skim_seconds": predicted.wall,
-        "worker_seconds": predicted.work,
-        "seconds": found.starting + opening + predicted.wall,
-        "items": predicted.items,
-        "entries": predicted.entries,
-        "bytes": sum(load.bytes for load in found.loads.values()),
-        "bytes_read": predicted.bytes_read,
-        "memory_bytes": predicted.memory,
-        "trainings": tasks,
-        "device_hours": hours,
-        "proposed": {
-            "chunk_size": proposed,
-            "memory_bytes": worker_memory(measured, proposed),
-            "workers": {f"{target:.0f}": workers_for(predicted.work, target) for target in TARGETS},
-        },
-        "probes": [asdict(probe) for probe in found.probes],
-    }  # fmt: skip
+def _tried(run: Run, tasks: Sequence[Any], found: Findings) -> Trainings | None:
+    """The trainings from shortened ones, on the skim of the items that were tried; None, which is said, without it."""
+    from training.samples import Sample
 
-
-def _lines(content: dict[str, Any], like: Path | None) -> Iterator[str]:
-    for name, one in content["samples"].items():
-        yield (
-            f"{name}: {one['files']} files, {one['entries']} entries, {shown(one['bytes'])}: {one['items']} items, "
-            f"{duration(one['seconds'])} of one worker, {shown(one['bytes_read'])} read"
+    run.release("cpu")  # as a run does: its memory and cores are the trainings' then
+    samples, rows, expected = [], 0, 0.0
+    for name, values in found.skims.items():
+        skims = [value.skim for value in values if value.skim is not None]
+        facts = run.catalogue.samples.get(name)
+        role, process = ("background", name) if facts is None else (facts.role, facts.process)
+        files = tuple(str((run.directory / "skim" / skim.staged).resolve()) for skim in skims)
+        samples.append(Sample(name, role, process, files))
+        own, entries = sum(skim.rows for skim in skims), sum(value.content["entries"] for value in values)
+        rows += own
+        expected += own * found.loads[name].entries / max(1, entries)
+    directory = run.directory / "models"
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        return try_trainings(
+            run, run.configuration.module("training"), tasks, Tried(samples, rows, expected, directory)
         )
-    yield (
-        f"{content['files']} files, of which {content['files_opened']} were opened; {content['items_tried']} work "
-        "items were tried"
-    )
-    yield (
-        f"on {content['workers']} workers of {content['cluster']}: {duration(content['seconds'])} until the skim is "
-        f"there ({duration(content['start_seconds'])} until workers are, {duration(content['plan_seconds'])} for "
-        f"opening files, {duration(content['skim_seconds'])} for {content['items']} work items)"
-    )
-    yield (
-        f"{shown(content['bytes_read'])} read of {shown(content['bytes'])}; up to {shown(content['memory_bytes'])} of "
-        "memory for each worker"
-    )
-    if content["trainings"] is not None:
-        known = content["device_hours"]
-        yield f"{content['trainings']} trainings: " + (
-            "how long they take is not known before some were run (--like DIR: a run that has)"
-            if known is None
-            else f"{known:.2g} hours of a device, as in {like or 'the earlier run'}"
-        )
-    proposed = content["proposed"]
-    sizes = ", ".join(f"{number} for {duration(float(target))}" for target, number in proposed["workers"].items())
-    yield (
-        f"proposed: --set chunk_size={proposed['chunk_size']}, workers: {sizes}; "
-        f"--set cluster.pools.cpu.memory={proposed['memory_bytes'] / 2**30:g}GiB"
-    )
+    except NotPredictedError as problem:
+        say(f"note: the trainings cannot be predicted from the items that were tried: {problem}")
+        return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -107,6 +107,26 @@ def _own_settings(settings: Settings, size: int, signal: int) -> Settings:
     else:
         fixed["trees"] = type(settings.trees)()
     return settings.model_copy(update=fixed)
+
+
+def kind_of(task: TrainingTask) -> str:
+    """Stacks of one size and one number of signal events differ in nothing but their samples."""
+    return COMPOSITION if task.kind == COMPOSITION else f"{task.signal} in {task.size}"
+
+
+def units(task: TrainingTask) -> int:
+    """How many trainings a task has."""
+    return task.stop - task.first
+
+
+def shortened(task: TrainingTask, units: int) -> TrainingTask:
+    """The first trainings of a task alone, for what they take."""
+    return replace(task, stop=task.first + units)
+
+
+def depends_on_events(task: TrainingTask) -> bool:  # noqa: ARG001
+    """A sample has the size that is asked for, however large the pool is."""
+    return False
 
 
 def uses_keras(task: TrainingTask) -> bool:

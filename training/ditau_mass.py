@@ -6,7 +6,7 @@ Nothing heavy is imported before a task runs: the command line reads `Settings`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,17 @@ def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
         for group in groups
         for model, own in settings.all_models().items()
     ]
+
+
+def units(task: TrainingTask) -> int:
+    """Epochs of a network, trees of the others: as many as there are at most, as nobody knows when they stop early."""
+    return task.settings.epochs if isinstance(task.settings, ModelSettings) else task.settings.n_estimators
+
+
+def shortened(task: TrainingTask, units: int) -> TrainingTask:
+    """The same model with fewer epochs or trees, for what they take."""
+    key = "epochs" if isinstance(task.settings, ModelSettings) else "n_estimators"
+    return replace(task, settings=task.settings.model_copy(update={key: units}))
 
 
 def roles(settings: Settings) -> tuple[str, ...]:  # noqa: ARG001

@@ -6,11 +6,11 @@ Nothing heavy is imported before a task runs: the command line reads `Settings`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from training.lepton_settings import Settings
+from training.lepton_settings import Settings, Steps
 
 if TYPE_CHECKING:
     from training.samples import Sample
@@ -50,6 +50,34 @@ def tasks(settings: Settings, *, seed: int) -> list[TrainingTask]:
 def _own(settings: Settings, kind: Kind) -> Settings:
     """Only what the task depends on, so that a change of the rest costs nothing."""
     return Settings(**{name: getattr(settings, name) for name in (*_COMMON, *_OWN[kind])})
+
+
+def units(task: TrainingTask) -> int:
+    """Epochs of its networks; `limits` has none."""
+    recipe = _recipe(task)
+    return 1 if recipe is None else recipe.epochs
+
+
+def shortened(task: TrainingTask, units: int) -> TrainingTask:
+    """The same networks with fewer epochs, for what they take."""
+    settings = task.settings
+    recipe = _recipe(task)
+    if recipe is None:
+        return task
+    less = recipe.model_copy(update={"epochs": units})
+    if task.kind == "scan":
+        changed: dict[str, object] = {"scan": settings.scan.model_copy(update={"recipe": less})}
+    else:
+        changed = {"improved" if task.kind == "improved" else "source": less}
+    return replace(task, settings=settings.model_copy(update=changed))
+
+
+def _recipe(task: TrainingTask) -> Steps | None:
+    if task.kind == "limits":
+        return None
+    if task.kind == "scan":
+        return task.settings.scan.recipe
+    return task.settings.improved if task.kind == "improved" else task.settings.source
 
 
 def roles(settings: Settings) -> tuple[str, ...]:  # noqa: ARG001

@@ -29,8 +29,10 @@ def test_items_entries_bytes_and_memory_are_as_they_then_are(tmp_path: Path, doo
             files = {"DataMuons": "Data/skim.DataMuons.root", "ZZ": "MC/skim.mc_105986.ZZ.root"}
             lines = [f"  {name}: {{files: ['{served.address}/{path}']}}" for name, path in files.items()]
             where.write_text("\n".join(["samples:", *lines, ""]))
-        done = hepbatch("plan", "higgs4l", "--source", where, *OPTIONS, cwd=tmp_path)
+        only = () if door == "directory" else ("--skim-only",)
+        done = hepbatch("plan", "higgs4l", "--source", where, *OPTIONS, *only, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+        told = done.stderr
         planned = content(tmp_path / "results" / "plan" / "higgs4l" / "plan.json")
         done = hepbatch("skim", "higgs4l", "--source", where, "--output", "out", *OPTIONS, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -43,10 +45,46 @@ def test_items_entries_bytes_and_memory_are_as_they_then_are(tmp_path: Path, doo
     )
     assert planned["seconds"] > planned["skim_seconds"] > 0
     assert planned["proposed"]["chunk_size"] > 0
-    assert planned["trainings"] == 10
     assert planned["device_hours"] is None
+    if door == "directory":
+        assert planned["trainings"] == 10
+        assert planned["total_seconds"] is None
+        assert "the trainings cannot be predicted from the items that were tried: network_full: ValueError" in told
     # Nothing of the items that were tried is left.
     assert not (tmp_path / "results" / "plan" / "higgs4l" / "skim").exists()
+
+
+def test_the_trainings_are_predicted_from_shortened_ones(tmp_path: Path) -> None:
+    """Of a network and of trees, on a part of the events that were tried and on all of them."""
+    source = make_source(tmp_path / "source", ("ZZ", "ggH125_ZZ4lep"), 6000)
+    models = "{trees: {kind: boosted_trees}, network: {kind: network, parameters: {epochs: 10, patience: 10}}}"
+    options = (
+        "--workers", "2", "--set", f"training.models={models}", "--set", "training.folds=3", "--set",
+        "chunk_size=2000", "--set", "training.importance_events=100",
+    )  # fmt: skip
+    done = hepbatch("plan", "higgs4l", "--source", source, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    planned = content(tmp_path / "results" / "plan" / "higgs4l" / "plan.json")
+    assert planned["trainings"] == 4
+    assert planned["train_workers"] == 1
+    assert set(planned["training_trials"]) == {"network_full", "trees_full", "notebook", "baselines"}
+    assert planned["device_hours"] * 3600 == pytest.approx(planned["train_seconds"], rel=0.01)
+    assert planned["total_seconds"] == pytest.approx(planned["seconds"] + planned["train_seconds"])
+    for verb in (("skim", "--source", source), ("train",)):
+        done = hepbatch(verb[0], "higgs4l", *verb[1:], "--output", "out", *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    busy = sum(
+        one["busy_seconds"] for one in content(tmp_path / "out" / "manifest.json")["workers"] if one["pool"] == "gpu"
+    )
+    # How well it predicts is measured by benchmarks.plan_accuracy, on a machine that does nothing else.
+    assert planned["device_hours"] > 0
+    done = hepbatch("plan", "higgs4l", "--source", source, *options, "--like", "out", "--output", "like", cwd=tmp_path)
+    assert content(tmp_path / "like" / "plan.json")["device_hours"] * 3600 == pytest.approx(busy, rel=0.1)
+    assert "as in out" in done.stderr
+    done = hepbatch("plan", "higgs4l", "--source", source, *options, "--skim-only", "--output", "skim", cwd=tmp_path)
+    planned = content(tmp_path / "skim" / "plan.json")
+    assert (planned["trainings"], planned["device_hours"]) == (None, None)
+    assert planned["total_seconds"] == planned["seconds"]
 
 
 def test_what_cannot_be_planned_is_one_sentence(tmp_path: Path) -> None:
