@@ -80,7 +80,8 @@ class Rates:
 def rates(probes: Sequence[Probe], samples: Iterable[str]) -> Rates:
     """The rates of every sample; one that was not tried costs what the others cost on average.
 
-    The first items of workers are best small ones: what they leave in memory is the libraries'.
+    The first items of workers are best small ones: what they leave in memory is the libraries'. What an entry takes in
+    memory is told by the largest items.
     """
     steady = [probe for probe in probes if not probe.first]
     start = 0.0
@@ -93,7 +94,10 @@ def rates(probes: Sequence[Probe], samples: Iterable[str]) -> Rates:
     if steady and first:
         start = sum(max(0.0, one.seconds - seconds[one.sample] * one.entries) for one in first) / len(first)
     base = min((probe.memory for probe in first), default=0)
-    growth = max((max(0, one.memory - base) / max(1, one.entries) for one in steady), default=0.0)
+    # A peak is that of the process until then: what a small item has beside the libraries is not its own.
+    large = max((one.entries for one in steady), default=0) / 2
+    own = [one for one in steady if one.entries >= large]
+    growth = max((max(0, one.memory - base) / max(1, one.entries) for one in own), default=0.0)
     return Rates(seconds, volume, start, base, growth)
 
 

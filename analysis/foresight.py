@@ -5,32 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from analysis.datasets.samples import Sample
-from analysis.engine.attempts import Kind
-from analysis.engine.items import InputFile, OpenedFile, WorkItem, split
+from analysis.engine.items import InputFile, OpenedFile, split
 from analysis.engine.ledger import finished_seconds
 from analysis.errors import UserError
 from analysis.fetching import present_or_remote
 from analysis.files import write_json
-from analysis.forecast import Load, Probe, forecast, makespan, rates
+from analysis.forecast import Load, forecast, makespan, rates
+from analysis.item_probe import ItemTrials, in_turn
 from analysis.plan_report import Findings, content, lines
 from analysis.planning import make_plan
 from analysis.progress import say
 from analysis.run import Run
-from analysis.skim_job import Processed, SkimJob, make_job, process_item
+from analysis.skim_job import make_job
 from analysis.stages import OURS, Request, clear, resolved_source, started
 from analysis.training_probe import NotPredictedError, Trainings, Tried, try_trainings
 
 #: Files of a sample that are opened; the others count as these on average.
 OPENED = 20
-#: Items of a sample that are tried, and the least number for each worker.
-TRIED, PER_WORKER = 3, 3
-#: The first item of a worker is so much smaller: it is there for what loading the libraries takes.
-SMALL = 10
+#: More items are tried for so long at most [s], where trainings need more events.
+LONGEST = 120.0
 REPORT = "plan.json"
 #: There while a plan is on its way: only then is what lies beside it a plan's own, to be removed.
 BEGUN = ".plan-begun"
@@ -49,14 +46,14 @@ def plan_only(request: Request, like: Path | None, *, skim_only: bool = False) -
     (request.directory / BEGUN).touch()
     trainings = None
     with started(replace(request, fresh=True)) as run:
-        found, failures = _look(run, samples, request.limit_files)
+        found, trials = _look(run, samples, request.limit_files)
         if tasks and known is not None:
             trainings = _as_before(tasks, known, int(run.cluster.facts()["pools"].get("gpu", {}).get("workers", 1)))
         elif tasks and found.probes:
-            trainings = _tried(run, tasks, found)
+            trainings = _tried(run, tasks, found.loads, trials)
     clear(request.directory)
     (request.directory / BEGUN).unlink()
-    for line in failures:
+    for line in trials.failures:
         say(line)
     if not found.probes:
         raise UserError("no work item that was tried succeeded: there is nothing to predict from")
@@ -66,7 +63,7 @@ def plan_only(request: Request, like: Path | None, *, skim_only: bool = False) -
     write_json(request.directory / REPORT, facts)
     for line in lines(facts, like):
         say(line)
-    return not failures
+    return not trials.failures
 
 
 def _check_directory(directory: Path) -> None:
@@ -98,7 +95,7 @@ def _samples(request: Request) -> dict[str, Sample]:
     return samples
 
 
-def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Findings, list[str]]:
+def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Findings, ItemTrials]:
     files = {name: sample.files[: limit or None] for name, sample in samples.items()}
     clock = time.monotonic()
     for _ in run.map("cpu", _nothing, [0], 1, ""):
@@ -118,14 +115,12 @@ def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Find
         for name, paths in files.items()
         if (load := _load(len(paths), [file for file in plan.files if file.sample == name], run)) is not None
     }
-    job = make_job(run, samples)
-    items = _chosen(list(plan.files), run.configuration.chunk_size, workers)
-    probes, skims, failures = _try(run, job, items, workers)
-    failed = [f"failed: plan: {one.sample}: {one.file}: {one.error}" for one in plan.failures]
-    return Findings(probes, loads, sum(map(len, files.values())), len(chosen), starting, opening, workers, skims), [
-        *failed,
-        *failures,
-    ]
+    items, number = in_turn(plan.files, run.configuration.chunk_size, workers)
+    trials = ItemTrials(run, make_job(run, samples), items)
+    trials.failures += [f"failed: plan: {one.sample}: {one.file}: {one.error}" for one in plan.failures]
+    trials.begin(number, workers)
+    total = sum(map(len, files.values()))
+    return Findings(trials.probes, loads, total, len(chosen), starting, opening, workers), trials
 
 
 def _nothing(argument: int, attempt: int) -> None:
@@ -154,54 +149,6 @@ def _load(number: int, opened: Sequence[OpenedFile], run: Run) -> Load | None:
     )
 
 
-def _chosen(files: list[OpenedFile], chunk: int, workers: int) -> list[WorkItem]:
-    """The items to try: some of each sample, and enough for all workers."""
-    of_sample: dict[str, list[WorkItem]] = {}
-    for file in files:
-        of_sample.setdefault(file.sample, []).extend(item for item in split(file, chunk) if item.entries)
-    number = max(TRIED, -(-workers * PER_WORKER // max(1, len(of_sample))))
-    picked = [_spread(items, number) for items in of_sample.values()]
-    # In turn: no worker has one sample only.
-    return [items[row] for row in range(number) for items in picked if row < len(items)]
-
-
-def _try(
-    run: Run, job: SkimJob, items: list[WorkItem], workers: int
-) -> tuple[list[Probe], dict[str, list[Processed]], list[str]]:
-    """The items as a skim would process them, after a small one for each worker; what all but the small ones gave."""
-    small = [_first_part(item) for item in (items * workers)[:workers]]
-    seen: set[str] = set()
-    probes: list[Probe] = []
-    skims: dict[str, list[Processed]] = {}
-    failures: list[str] = []
-    for what, some in (("loading libraries", small), ("trying work items", items)):
-        kind = Kind(addresses=WorkItem.addresses, batches=False)
-        for outcome in run.map(
-            "cpu", partial(process_item, job), some, len(some), what, kind=kind,
-            longest=run.configuration.retries.longest_item,
-        ):  # fmt: skip
-            item: WorkItem = outcome.item
-            if outcome.error is not None:
-                failures.append(f"failed: plan: {item.sample}: {item.path}: {outcome.error}")
-                continue
-            value: Processed = outcome.value
-            if some is items:
-                skims.setdefault(item.sample, []).append(value)
-            worker = str(outcome.worker)
-            first = worker not in seen
-            seen.add(worker)
-            probes.append(
-                Probe(item.sample, item.entries, outcome.seconds, value.bytes_read, outcome.peak_memory, worker, first)
-            )
-    return probes, skims, failures
-
-
-def _first_part(item: WorkItem) -> WorkItem:
-    if not item.divisible:
-        return item
-    return replace(item, stop=item.start + max(1, item.entries // SMALL))
-
-
 def _tasks(request: Request) -> list[Any]:
     """All trainings of the run; none where the analysis has none."""
     configuration = request.configuration
@@ -225,13 +172,36 @@ def _as_before(tasks: Sequence[Any], known: dict[str, float], workers: int) -> T
     return Trainings(len(tasks), sum(seconds), makespan(seconds, workers), 0.0, workers, {})
 
 
-def _tried(run: Run, tasks: Sequence[Any], found: Findings) -> Trainings | None:
-    """The trainings from shortened ones, on the skim of the items that were tried; None, which is said, without it."""
+def _tried(run: Run, tasks: Sequence[Any], loads: dict[str, Load], trials: ItemTrials) -> Trainings | None:
+    """The trainings from shortened ones, on the skim of the items that were tried; None, which is said, without it.
+
+    Where that skim is too small for them, as the module's `check` finds, more items are tried for a while.
+    """
+    module = run.configuration.module("training")
+    check = getattr(module, "check", None)
+    try:
+        while True:
+            tried = _skim_of(run, loads, trials)
+            try:
+                if check is not None:
+                    check(run.configuration.settings("training"), tried.samples, seed=run.configuration.seed)
+                break
+            except ValueError as problem:
+                if trials.seconds > LONGEST or not trials.more():
+                    raise NotPredictedError(str(problem)) from problem
+        run.release("cpu")  # as a run does: its memory and cores are the trainings' then
+        return try_trainings(run, module, tasks, tried)
+    except NotPredictedError as problem:
+        say(f"note: the trainings cannot be predicted from the work items that were tried: {problem}")
+        return None
+
+
+def _skim_of(run: Run, loads: dict[str, Load], trials: ItemTrials) -> Tried:
+    """The skim of the items that were tried, as the training reads it."""
     from training.samples import Sample
 
-    run.release("cpu")  # as a run does: its memory and cores are the trainings' then
     samples, rows, expected = [], 0, 0.0
-    for name, values in found.skims.items():
+    for name, values in trials.skims.items():
         skims = [value.skim for value in values if value.skim is not None]
         facts = run.catalogue.samples.get(name)
         role, process = ("background", name) if facts is None else (facts.role, facts.process)
@@ -239,13 +209,7 @@ def _tried(run: Run, tasks: Sequence[Any], found: Findings) -> Trainings | None:
         samples.append(Sample(name, role, process, files))
         own, entries = sum(skim.rows for skim in skims), sum(value.content["entries"] for value in values)
         rows += own
-        expected += own * found.loads[name].entries / max(1, entries)
+        expected += own * loads[name].entries / max(1, entries)
     directory = run.directory / "models"
     directory.mkdir(parents=True, exist_ok=True)
-    try:
-        return try_trainings(
-            run, run.configuration.module("training"), tasks, Tried(samples, rows, expected, directory)
-        )
-    except NotPredictedError as problem:
-        say(f"note: the trainings cannot be predicted from the items that were tried: {problem}")
-        return None
+    return Tried(samples, rows, expected, directory)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.forecast import TARGETS, Forecast, Load, Probe, Rates, chunk_size, worker_memory, workers_for
 from analysis.progress import duration
-from analysis.skim_job import Processed
 from analysis.stages import Request
 from analysis.training_probe import Trainings
 from cluster.space import shown
@@ -17,7 +16,7 @@ from cluster.space import shown
 
 @dataclass(frozen=True)
 class Findings:
-    """What was tried, and what there is; `skims` is what the items that were tried gave, by sample."""
+    """What was tried, and what there is."""
 
     probes: list[Probe]
     loads: dict[str, Load]
@@ -26,7 +25,6 @@ class Findings:
     starting: float
     opening: float
     workers: int
-    skims: dict[str, list[Processed]] = field(default_factory=dict)
 
 
 def content(

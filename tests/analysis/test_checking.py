@@ -78,11 +78,15 @@ def test_a_plan_looks_into_the_samples_own_tree(tmp_path: Path) -> None:
             cluster_settings=SimpleNamespace(xrootd_prefix=None),
             cluster=SimpleNamespace(facts=lambda: {"pools": {"cpu": {"workers": 1}}}),
         )  # fmt: skip
-        found, failures = _look(cast(Run, run), {"ttbar_lep": mini_sample(mini)}, None)
-    assert failures == []
+        found, trials = _look(cast(Run, run), {"ttbar_lep": mini_sample(mini)}, None)
+        assert trials.failures == []
+        assert [len(trials.skims["ttbar_lep"]), len(trials.waiting)] == [3, 1]
+        assert trials.more()
+        assert [len(trials.skims["ttbar_lep"]), len(trials.waiting)] == [4, 0]
+        assert not trials.more()
     assert found.loads["ttbar_lep"].entries == 40
     assert found.loads["ttbar_lep"].items == (10, 10, 10, 10)
-    assert [probe.entries for probe in found.probes] == [1, 10, 10, 10]
+    assert [probe.entries for probe in found.probes] == [1, 10, 10, 10, 10]
 
 
 @pytest.mark.parametrize("version", ["v9", "v12", "v15"])
