@@ -106,12 +106,14 @@ def load_configuration(analysis: str, overrides: tuple[str, ...] = (), **options
 def _read_extended(path: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The mapping in a YAML file over that of the analysis which its key `extends` names: a name, or a file beside it.
 
-    Keys are taken one by one, also in blocks, and null is a value like others; a block that names another module
-    replaces the whole one.
+    Keys are taken one by one, also in blocks, and null is a value like others. What replaces the whole of the other's
+    is a block that names another module, and the dotted keys in the list `replace`.
     """
     content = read_yaml(path)
-    base = content.pop("extends", None)
+    base, replaced = content.pop("extends", None), content.pop("replace", [])
     if base is None:
+        if replaced:
+            raise UserError(f"{path}: replace = {replaced!r}: there is nothing to replace without extends")
         return content
     if not isinstance(base, str):
         raise UserError(f"{path}: extends = {base!r}: must be the name of an analysis or a YAML file")
@@ -119,7 +121,24 @@ def _read_extended(path: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
     other = find_yaml(str(path.parent / base) if is_file else base, "analyses", "analysis").resolve()
     if other in (*before, path.resolve()):
         raise UserError(f"{path}: extends = {base!r}: that one extends this one; name one that does not")
-    return _over(_read_extended(other, (*before, path.resolve())), content)
+    found = _read_extended(other, (*before, path.resolve()))
+    if not isinstance(replaced, list):
+        raise UserError(f"{path}: replace = {replaced!r}: must be a list of dotted keys, such as [training.models]")
+    for dotted in replaced:
+        _forget(found, content, str(dotted), path)
+    return _over(found, content)
+
+
+def _forget(base: dict[str, Any], own: dict[str, Any], dotted: str, path: Path) -> None:
+    """Removes a key of the extended analysis that this one gives as a whole; UserError where this one does not."""
+    *blocks, last = dotted.split(".")
+    inner: Any = own
+    for key in blocks:
+        inner = inner.get(key) if isinstance(inner, dict) else None
+        base = base.get(key) or {}
+    if not isinstance(inner, dict) or last not in inner:
+        raise UserError(f"{path}: replace: {dotted}: the file does not give this key")
+    base.pop(last, None)
 
 
 def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from analysis.errors import UserError
 from analysis.fetching import present_or_remote
 from analysis.files import write_json
 from analysis.forecast import Load, forecast, makespan, rates
-from analysis.item_probe import ItemTrials, in_turn
+from analysis.item_probe import OPENED, ItemTrials, in_turn
 from analysis.plan_report import Findings, content, lines
 from analysis.planning import make_plan
 from analysis.progress import say
@@ -24,8 +24,6 @@ from analysis.skim_job import make_job
 from analysis.stages import OURS, Request, clear, resolved_source, started
 from analysis.training_probe import NotPredictedError, Trainings, Tried, try_trainings
 
-#: Files of a sample that are opened; the others count as these on average.
-OPENED = 20
 #: More items are tried for so long at most [s], where trainings need more events.
 LONGEST = 120.0
 REPORT = "plan.json"
@@ -96,27 +94,28 @@ def _samples(request: Request) -> dict[str, Sample]:
 
 
 def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Findings, ItemTrials]:
-    files = {name: sample.files[: limit or None] for name, sample in samples.items()}
+    files = {
+        name: [InputFile(name, path, tuple(one.replicas.get(path, ()))) for path in one.files[: limit or None]]
+        for name, one in samples.items()
+    }
     clock = time.monotonic()
     for _ in run.map("cpu", _nothing, [0], 1, ""):
         pass
     starting = time.monotonic() - clock
-    chosen = [
-        InputFile(name, path, tuple(samples[name].replicas.get(path, ())))
-        for name, paths in files.items()
-        for path in _spread(paths, OPENED)
-    ]
+    chosen = [file for of_sample in files.values() for file in _spread(of_sample, OPENED)]
     clock = time.monotonic()
     plan = make_plan(run, chosen, {name: one.tree for name, one in samples.items() if one.tree is not None})
     opening = time.monotonic() - clock
     workers = int(run.cluster.facts()["pools"]["cpu"]["workers"])
     loads = {
         name: load
-        for name, paths in files.items()
-        if (load := _load(len(paths), [file for file in plan.files if file.sample == name], run)) is not None
+        for name, of_sample in files.items()
+        if (load := _load(len(of_sample), [file for file in plan.files if file.sample == name], run)) is not None
     }
     items, number = in_turn(plan.files, run.configuration.chunk_size, workers)
-    trials = ItemTrials(run, make_job(run, samples), items)
+    seen = {file.path for file in chosen}
+    unopened = [file for of_sample in files.values() for file in of_sample if file.path not in seen]
+    trials = ItemTrials(run, make_job(run, samples), items, unopened)
     trials.failures += [f"failed: plan: {one.sample}: {one.file}: {one.error}" for one in plan.failures]
     trials.begin(number, workers)
     total = sum(map(len, files.values()))

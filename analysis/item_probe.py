@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from analysis.engine.attempts import Kind
-from analysis.engine.items import OpenedFile, WorkItem, split
+from analysis.engine.items import InputFile, OpenedFile, WorkItem, split
 from analysis.forecast import Probe
+from analysis.planning import make_plan
 from analysis.run import Run
 from analysis.skim_job import Processed, SkimJob, process_item
 
+#: Files of a sample that are opened at first, and at a time where more are needed; others count as these on average.
+OPENED = 20
 #: Items of a sample that are tried, and the least number for each worker.
 TRIED, PER_WORKER = 3, 3
 #: The first item of a worker is so much smaller: it is there for what loading the libraries takes.
@@ -21,11 +24,15 @@ SMALL = 10
 
 @dataclass
 class ItemTrials:
-    """The work items that were tried, what they gave (but for the small first ones), and those that wait, in order."""
+    """The work items that were tried, what they gave (but for the small first ones), and those that wait, in order.
+
+    `unopened` are files whose items are not known yet.
+    """
 
     run: Run
     job: SkimJob
     waiting: list[WorkItem]
+    unopened: list[InputFile] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
     skims: dict[str, list[Processed]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -39,7 +46,15 @@ class ItemTrials:
         self._try(items, "trying work items", keep=True)
 
     def more(self) -> bool:
-        """Tries as many as were tried until now, or all that are left; False where none was left."""
+        """Tries as many as were tried until now, or all that are left, also of files that were not opened before.
+
+        False where none was left.
+        """
+        if not self.waiting and self.unopened:
+            files, self.unopened = self.unopened[:OPENED], self.unopened[OPENED:]
+            plan = make_plan(self.run, files, self.job.trees)
+            self.failures += [f"failed: plan: {one.sample}: {one.file}: {one.error}" for one in plan.failures]
+            self.waiting, _ = in_turn(plan.files, self.run.configuration.chunk_size, 1)
         number = max(1, sum(map(len, self.skims.values())))
         items, self.waiting = self.waiting[:number], self.waiting[number:]
         self._try(items, "trying more work items", keep=True)

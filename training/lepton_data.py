@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from training.lepton_settings import REPRESENTATIONS, Settings
 from training.samples import Sample
 from training.splits import event_hash
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -30,6 +33,8 @@ COLUMNS = tuple(
 )
 #: Fewer of a flavour are no sample.
 FEWEST = 20
+#: With a most of the leptons, so many times as many are held while the skim is read.
+HELD = 8
 #: No more of the leptons may be there twice: so many are not by chance, and some would be both learnt from and tested.
 TWICE = 0.01
 
@@ -75,21 +80,12 @@ def divided(samples: Sequence[Sample], settings: Settings) -> dict[str, list[Sam
 def read_leptons(samples: Sequence[Sample], settings: Settings, *, seed: int) -> Leptons:
     """The balanced sample of all leptons of these samples, at most `settings.leptons`.
 
+    Where there is such a most, the memory does not grow with the leptons that there are.
+
     Raises:
         ValueError: if a flavour has fewer than 20 leptons, a skim lacks a column, or two samples hold the same leptons.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    tables = []
-    for sample in samples:
-        for file in sample.files:
-            missing = sorted(set(COLUMNS) - set(pq.read_schema(file).names))
-            if missing:
-                raise ValueError(f"The skim {file} of sample {sample.name} has no column {missing[0]}: skim again.")
-            tables.append(pq.read_table(file, columns=list(COLUMNS), use_threads=False))
-    table = pa.concat_tables(tables) if tables else None
-    columns = {name: np.empty(0) if table is None else table.column(name).to_numpy() for name in COLUMNS}
+    columns = _read(samples, settings.leptons, seed)
     muon = columns["is_muon"] == 1
     order = _order(columns, seed)
     momenta = np.stack([columns[name][order] for name in ("pt", "eta", "phi")]).astype(np.float32)
@@ -120,6 +116,37 @@ def read_leptons(samples: Sequence[Sample], settings: Settings, *, seed: int) ->
         np.flatnonzero(learns),
         np.flatnonzero(~learns),
     )
+
+
+def _read(samples: Sequence[Sample], most: int | None, seed: int) -> dict[str, NDArray[Any]]:
+    """The columns of all leptons; where `most` are wanted, of the first so many of each flavour and of some others."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kept: list[pa.Table] = []
+    rows = 0
+    for sample in samples:
+        for file in sample.files:
+            missing = sorted(set(COLUMNS) - set(pq.read_schema(file).names))
+            if missing:
+                raise ValueError(f"The skim {file} of sample {sample.name} has no column {missing[0]}: skim again.")
+            kept.append(pq.read_table(file, columns=list(COLUMNS), use_threads=False))
+            rows += kept[-1].num_rows
+            if most is not None and rows > HELD * most:
+                kept = [_first_of_each(pa.concat_tables(kept), most, seed)]
+                rows = kept[0].num_rows
+    if not kept:
+        return {name: np.empty(0) for name in COLUMNS}
+    table = pa.concat_tables(kept)
+    return {name: table.column(name).to_numpy() for name in COLUMNS}
+
+
+def _first_of_each(table: pa.Table, most: int, seed: int) -> pa.Table:
+    """The first `most` leptons of each flavour in the order: which these are does not depend on those behind them."""
+    columns = {name: table.column(name).to_numpy() for name in ("is_muon", "pt", "eta", "phi")}
+    order, muon = _order(columns, seed), columns["is_muon"] == 1
+    chosen = np.concatenate([order[muon[order] == flavour][:most] for flavour in (False, True)])
+    return table.take(np.sort(chosen))
 
 
 def _order(columns: Mapping[str, NDArray[Any]], seed: int) -> Rows:

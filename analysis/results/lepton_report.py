@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from analysis.results.document import Picture
 from analysis.results.plot_style import Format, PlotLabel, save
 from analysis.results.quantities import Quantity, Results
 from analysis.results.run_files import RunDirectory
+from analysis.results.tables import EventTable
 from training.lepton_id import KINDS, tasks
 from training.lepton_id import Settings as TrainingSettings
 
@@ -33,6 +34,7 @@ class Settings(BaseModel):
 
     formats: tuple[Format, ...] = Field(("png", "pdf"), description="formats of the plots; PNG is always written")
     bins: int = Field(60, ge=5, description="bins of the distributions")
+    most_leptons: int = Field(2_000_000, ge=1, description="of more leptons, those of every n-th event are drawn")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Report:
     results: Results
     settings: Settings
     label: PlotLabel
+    drawn: dict[int, EventTable] = field(default_factory=dict)
+    """What was read of the skim, by the n of every n-th event."""
 
     def keep(self, figure: Figure, name: str, caption: str, alt: str, *, wide: bool = False) -> Picture:
         """Write a figure in the formats of the settings."""

@@ -47,14 +47,28 @@ ROUNDED = {
 
 
 def leptons_of(report: Report) -> EventTable:
-    """The leptons that the studies are made with: those of all samples but the one in double precision."""
+    """The leptons that the studies are made with, or where there are many those of every `thinned(report)`-th event."""
+    every = thinned(report)
+    if every not in report.drawn:
+        report.drawn[every] = concatenate([report.run.skim(name, COLUMNS, every) for name in _names(report)])
+    return report.drawn[every]
+
+
+def thinned(report: Report) -> int:
+    """The n of every n-th event whose lepton is drawn; 1 where all are."""
+    counts = (list(report.run.cutflow.get(name, {}).values()) for name in _names(report))
+    leptons = sum(int(cuts[-1].events) for cuts in counts if cuts)
+    return max(1, -(-leptons // report.settings.most_leptons))
+
+
+def _names(report: Report) -> list[str]:
+    """All samples but the one in double precision."""
     if report.training is not None:
         double = report.training.double_sample
     else:
         block = report.run.manifest.configuration.get("training", {})
         double = block.get("double_sample", TrainingSettings().double_sample)
-    names = [name for name in report.run.manifest.samples if name != double] or list(report.run.manifest.samples)
-    return concatenate([report.run.skim(name, COLUMNS) for name in names])
+    return [name for name in report.run.manifest.samples if name != double] or list(report.run.manifest.samples)
 
 
 def leptons_section(report: Report) -> Section:
@@ -65,6 +79,11 @@ def leptons_section(report: Report) -> Section:
         "The lepton of highest pT of every event. Events without a lepton, with a lepton that is neither electron nor "
         "muon, or with a momentum that is not finite, are dropped and counted in the table."
     ]
+    if thinned(report) > 1:
+        text.append(
+            f"Of so many, those of one event in {thinned(report)} of each file are drawn here and in the plots of the "
+            f"mass and of its error: {len(leptons):,d}. The table counts all."
+        )
     if len(leptons):
         muon = leptons["is_muon"] == 1
         panels = [(title, *_panel(report, leptons[name], muon, limits)) for name, title, limits in SHOWN]

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.errors import UserError
+from analysis.normalisation import WHOLE
 from analysis.results.tables import EventTable, read_tables
 
 
@@ -39,7 +40,12 @@ class SampleRecord(_Record):
     @property
     def incomplete(self) -> bool:
         """Whether some of the sample was not processed, or nobody knows."""
-        return self.entries is None or self.processed < self.entries or self.scale != 1
+        return self.entries is None or self.processed < self.entries or self.scaled
+
+    @property
+    def scaled(self) -> bool:
+        """Whether yields are scaled by more than the rounding of a published total."""
+        return self.scale is None or abs(self.scale - 1) >= WHOLE
 
 
 class Failure(_Record):
@@ -195,13 +201,14 @@ class RunDirectory:
         if not (self.path / "skim").is_dir():
             raise UserError(f"no skim in {self.path}: {self._skim_first}")
 
-    def skim(self, sample: str, columns: Iterable[str] | None = None) -> EventTable:
+    def skim(self, sample: str, columns: Iterable[str] | None = None, every: int = 1) -> EventTable:
         """The skimmed events of a sample in an order that does not depend on files, empty where it has none.
 
+        `every` as in `read_tables`.
         Raises UserError when there is no skim at all, or a file lacks one of `columns`.
         """
         self.require_skim()
-        return read_tables(sorted((self.path / "skim" / sample).glob("*.parquet")), columns)
+        return read_tables(sorted((self.path / "skim" / sample).glob("*.parquet")), columns, every)
 
     @cached_property
     def models(self) -> tuple[ModelFiles, ...]:

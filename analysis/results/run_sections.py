@@ -21,7 +21,7 @@ def sample_flags(name: str, sample: SampleRecord) -> tuple[str, ...]:
         flags.append(f"{name}: yield not known, {share} entries processed")
     elif sample.role == "data" and (sample.entries is None or sample.processed < sample.entries):
         flags.append(f"{name}: {share} entries processed, the events of the others are missing")
-    elif sample.scale != 1:
+    elif sample.scaled or (sample.scale != 1 and sample.processed != sample.entries):
         flags.append(f"{name}: {share} entries processed, yields scaled by {sample.scale:.4g}")
     elif sample.incomplete:
         flags.append(f"{name}: {share} entries processed")

@@ -45,16 +45,18 @@ class EventTable:
         return keep
 
 
-def read_tables(paths: Sequence[Path], columns: Iterable[str] | None = None) -> EventTable:
+def read_tables(paths: Sequence[Path], columns: Iterable[str] | None = None, every: int = 1) -> EventTable:
     """All rows of Parquet files in canonical order.
 
-    With `columns` only these are read, and a table without any file has them with no rows.
+    With `columns` only these are read, and a table without any file has them with no rows. With `every` only events
+    whose number in their file (column `entry`) is a multiple of it are kept: which these are depends on no division
+    into chunks.
     Raises UserError when a file cannot be read or lacks a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = None if columns is None else list(dict.fromkeys(columns))
+    wanted = None if columns is None else list(dict.fromkeys([*columns, *(["entry"] if every > 1 else [])]))
     if not paths:
         return EventTable({name: np.empty(0) for name in wanted or ()})
     parts = []
@@ -66,7 +68,8 @@ def read_tables(paths: Sequence[Path], columns: Iterable[str] | None = None) -> 
                     raise UserError(
                         f"{path} lacks the column {missing[0]!r}: it was made by another version, skim again"
                     )
-                parts.append(file.read(columns=wanted, use_threads=False))
+                part = file.read(columns=wanted, use_threads=False)
+                parts.append(part if every == 1 else part.filter(part.column("entry").to_numpy() % every == 0))
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{path} is not a readable Parquet file: {error}") from error
     merged = pa.concat_tables(parts, promote_options="default")

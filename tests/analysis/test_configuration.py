@@ -146,6 +146,23 @@ def test_an_analysis_extends_another_key_by_key(tmp_path: Path) -> None:
     assert (found.settings("training").scan.nodes, found.settings("training").scan.seeds) == ((1, 2), 7)
 
 
+def test_what_is_to_be_replaced_has_nothing_of_the_other(tmp_path: Path) -> None:
+    text = "extends: higgs4l\ntraining: {models: {few: {kind: boosted_trees}}}\n"
+    assert len(load_configuration(extending(tmp_path, text)).settings("training").models) > 1
+    found = load_configuration(extending(tmp_path, f"{text}replace: [training.models]\n"))
+    assert list(found.settings("training").models) == ["few"]
+    assert found.settings("training").folds == load_configuration("higgs4l").settings("training").folds
+    for wrong, expected in (
+        ("[training.modles]", "replace: training.modles: the file does not give this key"),
+        ("[seed.deeper]", "replace: seed.deeper: the file does not give this key"),
+        ("training.models", "must be a list of dotted keys"),
+    ):
+        with pytest.raises(UserError, match=expected):
+            load_configuration(extending(tmp_path, f"{text}replace: {wrong}\n"))
+    with pytest.raises(UserError, match="nothing to replace without extends"):
+        load_configuration(extending(tmp_path, "name: a\nreplace: [seed]\n"))
+
+
 def test_a_block_of_another_module_replaces_the_whole_one(tmp_path: Path) -> None:
     text = "extends: lepton_id\nsimulation: {module: analysis.datasets.simulation.fourlepton, scale: 2}\n"
     found = load_configuration(extending(tmp_path, text))

@@ -128,6 +128,11 @@ def test_nanoaod_of_cms(tmp_path: Path) -> None:
     found = results(tmp_path / "out")
     assert found["cutflow.TTToSemiLeptonic.finite.events"]["value"] == 1500
     assert 0.85 < found["limit.stored.accuracy"]["value"] < 1  # of E in single precision
+    assert "one event in" not in (tmp_path / "out" / "report.html").read_text()
+    thin = hepbatch("report", "lepton_id_cms", "--output", tmp_path / "out", "--set", "results.most_leptons=400",
+                    "--set", "results.formats=[png]", cwd=tmp_path)  # fmt: skip
+    assert thin.returncode == 0, thin.stderr
+    assert "those of one event in 4 of each file are drawn" in (tmp_path / "out" / "report.html").read_text()
     double = hepbatch("skim", "lepton_id_cms", "--source", tmp_path / "source", "--output", tmp_path / "double",
                       "--set", "processor.energy=double", cwd=tmp_path)  # fmt: skip
     assert double.returncode == 0, double.stderr

@@ -13,6 +13,7 @@ from support.lepton_skims import columns, sample
 from processors.lepton_id import SCHEMAS
 from processors.lepton_id_processor import leading_columns
 from processors.readers import read_root
+from training import lepton_data
 from training.lepton_data import Leptons, divided, read_leptons, scaled
 from training.lepton_id import KINDS, Settings, check, run, tasks
 from training.lepton_limit import (
@@ -59,6 +60,27 @@ def test_the_halves_are_balanced_and_depend_neither_on_files_nor_on_precision(tm
     assert np.array_equal(one.label, again.label)
     moved = read_leptons(other, Settings(leptons=600), seed=4)
     assert not np.array_equal(moved["pt"], again["pt"])
+
+
+def test_leptons_that_are_not_wanted_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many files the same leptons are taken as of one, and no more than some times as many are in memory."""
+    settings = Settings(leptons=100)
+    whole = read_leptons([sample(tmp_path / "a", "a", columns(4000))], settings, seed=3)
+    many = [sample(tmp_path / "b", "b", columns(4000), parts=40, reverse=True)]
+    sizes: list[int] = []
+    first_of_each = lepton_data._first_of_each
+
+    def watched(table: Any, most: int, seed: int) -> Any:
+        sizes.append(table.num_rows)
+        return first_of_each(table, most, seed)
+
+    monkeypatch.setattr(lepton_data, "_first_of_each", watched)
+    found = read_leptons(many, settings, seed=3)
+    assert len(sizes) > 3
+    assert max(sizes) <= lepton_data.HELD * 100 + 100
+    for name in ("pt", "eta", "m2", "is_muon"):
+        np.testing.assert_array_equal(found[name], whole[name])
+    np.testing.assert_array_equal(found.test, whole.test)
 
 
 def test_the_same_leptons_in_two_samples_are_an_error(tmp_path: Path) -> None:

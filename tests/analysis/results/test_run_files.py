@@ -36,6 +36,17 @@ def test_the_order_of_events_does_not_depend_on_files(run: RunDirectory, tmp_pat
     np.testing.assert_array_equal(again["lep1_pt"], whole["lep1_pt"])
 
 
+def test_every_nth_event_is_the_same_whatever_the_files(tmp_path: Path) -> None:
+    entry = np.random.default_rng(2).permutation(1000)
+    for name, parts in (("few", 2), ("many", 7)):
+        for index, rows in enumerate(np.array_split(entry, parts)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            pq.write_table(pa.table({"entry": rows, "x": rows * 2.0}), tmp_path / name / f"{index}.parquet")
+    for name in ("few", "many"):
+        table = read_tables(sorted((tmp_path / name).glob("*.parquet")), ("x",), every=3)
+        np.testing.assert_array_equal(table["x"], np.arange(0, 1000, 3) * 2.0)
+
+
 def test_a_sample_without_files_has_no_events(run: RunDirectory) -> None:
     table = run.skim("unheard_of", ("run", "m4l"))
     assert len(table) == 0

@@ -35,6 +35,8 @@ def cells(section: Section, table: int = 0) -> list[list[str]]:
     ("values", "flags"),
     [
         ({"entries": 10, "processed": 10, "scale": 1.0}, ()),
+        ({"entries": 10, "processed": 10, "scale": 1 + 1e-9}, ()),  # to a published total, but for rounding
+        ({"entries": 10, "processed": 9, "scale": 1 + 1e-9}, ("ZZ: 9 of 10 entries processed, yields scaled by 1",)),
         ({"entries": 10, "processed": 5, "scale": 2.0}, ("ZZ: 5 of 10 entries processed, yields scaled by 2",)),
         ({"entries": None, "processed": 5, "scale": None}, ("ZZ: yield not known, 5 entries processed",)),
         ({"entries": 10, "processed": 0, "scale": None}, ("ZZ: yield not known, 0 of 10 entries processed",)),
