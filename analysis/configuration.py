@@ -106,8 +106,8 @@ def load_configuration(analysis: str, overrides: tuple[str, ...] = (), **options
 def _read_extended(path: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The mapping in a YAML file over that of the analysis which its key `extends` names: a name, or a file beside it.
 
-    Keys are taken one by one, also in blocks, and null is a value like others. What replaces the whole of the other's
-    is a block that names another module, and the dotted keys in the list `replace`.
+    Keys are taken one by one, also in blocks, and null is a value like others; only the name is not taken. What
+    replaces the whole of the other's is a block that names another module, and the dotted keys in the list `replace`.
     """
     content = read_yaml(path)
     base, replaced = content.pop("extends", None), content.pop("replace", [])
@@ -122,6 +122,7 @@ def _read_extended(path: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
     if other in (*before, path.resolve()):
         raise UserError(f"{path}: extends = {base!r}: that one extends this one; name one that does not")
     found = _read_extended(other, (*before, path.resolve()))
+    found.pop("name", None)  # two analyses of one name would share a run directory
     if not isinstance(replaced, list):
         raise UserError(f"{path}: replace = {replaced!r}: must be a list of dotted keys, such as [training.models]")
     for dotted in replaced:
@@ -135,10 +136,11 @@ def _forget(base: dict[str, Any], own: dict[str, Any], dotted: str, path: Path) 
     inner: Any = own
     for key in blocks:
         inner = inner.get(key) if isinstance(inner, dict) else None
-        base = base.get(key) or {}
+        base = base.get(key, {}) if isinstance(base, dict) else {}
     if not isinstance(inner, dict) or last not in inner:
         raise UserError(f"{path}: replace: {dotted}: the file does not give this key")
-    base.pop(last, None)
+    if isinstance(base, dict):
+        base.pop(last, None)
 
 
 def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

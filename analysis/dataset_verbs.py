@@ -63,12 +63,16 @@ def check_only(request: Request) -> bool:
     expected = schemas(request.configuration, request.catalogue, samples)
     with started(request) as run:
         found = open_all(run, places, expected)
-    write_json(request.directory / REPORT, {"checked": now(), "places": [asdict(one) for one in found]})
-    if request.configuration.source == OPENDATA:
+    public = request.configuration.source == OPENDATA
+    short = list(_other_totals(request.catalogue, found)) if public and request.limit_files is None else []
+    write_json(
+        request.directory / REPORT, {"checked": now(), "samples": short, "places": [asdict(one) for one in found]}
+    )
+    if public:
         _remember(request.configuration, found)
-    for line in _outcome(found):
+    for line in (*_outcome(found), *short):
         say(line)
-    return not any(one.problem for one in found)
+    return not short and not any(one.problem for one in found)
 
 
 def fetch_only(request: Request) -> bool:
@@ -129,6 +133,16 @@ def _outcome(found: Sequence[Found]) -> Iterator[str]:
         if one.problem is not None:
             yield f"{one.problem}: {one.sample}: {one.address}: {one.error}"
     yield f"read {shown(sum(one.bytes_read for one in found))} of {len(found)} files to see this"
+
+
+def _other_totals(catalogue: Catalogue, found: Sequence[Found]) -> Iterator[str]:
+    """A sentence for each sample all of whose files are right, and that has not as many events as its record tells."""
+    for name, sums in totals(found).items():
+        published = catalogue.publication(name)
+        whole = published.complete and not sums.problems
+        if whole and published.events is not None and published.events != sums.events:
+            told = f"{published.events} were published"
+            yield f"other content: {name}: its files have {sums.events} events in all, {told}"
 
 
 def _notes(catalogue: Catalogue, public: Sequence[str]) -> Iterator[str]:

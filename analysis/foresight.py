@@ -22,7 +22,8 @@ from analysis.progress import say
 from analysis.run import Run
 from analysis.skim_job import make_job
 from analysis.stages import OURS, Request, clear, resolved_source, started
-from analysis.training_probe import NotPredictedError, Trainings, Tried, try_trainings
+from analysis.training_probe import Trainings, Tried, try_trainings
+from analysis.training_trials import TooFewEventsError
 
 #: More items are tried for so long at most [s], where trainings need more events.
 LONGEST = 120.0
@@ -37,7 +38,7 @@ def plan_only(request: Request, like: Path | None, *, skim_only: bool = False) -
     `like` is a run whose trainings took their time, which need not be tried then.
     """
     _check_directory(request.directory)
-    samples = _samples(request)
+    samples, absent = _samples(request)
     tasks = [] if skim_only else _tasks(request)
     known = _finished(like) if like is not None else None
     request.directory.mkdir(parents=True, exist_ok=True)
@@ -47,6 +48,8 @@ def plan_only(request: Request, like: Path | None, *, skim_only: bool = False) -
         found, trials = _look(run, samples, request.limit_files)
         if tasks and known is not None:
             trainings = _as_before(tasks, known, int(run.cluster.facts()["pools"].get("gpu", {}).get("workers", 1)))
+        elif tasks and absent:
+            say(f"note: the trainings are not predicted: they may need {', '.join(absent)}")
         elif tasks and found.probes:
             trainings = _tried(run, tasks, found.loads, trials)
     clear(request.directory)
@@ -55,9 +58,10 @@ def plan_only(request: Request, like: Path | None, *, skim_only: bool = False) -
         say(line)
     if not found.probes:
         raise UserError("no work item that was tried succeeded: there is nothing to predict from")
+    found = replace(found, opened=found.opened + trials.opened_later)
     measured = rates(found.probes, found.loads)
     predicted = forecast(found.loads, measured, found.workers)
-    facts = content(request, found, measured, predicted, len(tasks), trainings)
+    facts = {**content(request, found, measured, predicted, len(tasks), trainings), "absent": absent}
     write_json(request.directory / REPORT, facts)
     for line in lines(facts, like):
         say(line)
@@ -76,8 +80,11 @@ def _check_directory(directory: Path) -> None:
         )
 
 
-def _samples(request: Request) -> dict[str, Sample]:
-    """The samples with the addresses that a run would read; public files need not be in the cache."""
+def _samples(request: Request) -> tuple[dict[str, Sample], list[str]]:
+    """The samples with the addresses that a run would read; public files need not be in the cache.
+
+    And those that are to be simulated first, which is said; raises UserError where there are no others.
+    """
     resolved = resolved_source(request)
     public = present_or_remote(request.configuration, request.catalogue, resolved.to_fetch)
     samples = {**resolved.samples, **public}
@@ -90,7 +97,7 @@ def _samples(request: Request) -> dict[str, Sample]:
         if not samples:
             raise UserError(how)
         say(f"note: without {', '.join(resolved.to_simulate)}: {how}")
-    return samples
+    return samples, list(resolved.to_simulate)
 
 
 def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Findings, ItemTrials]:
@@ -119,7 +126,7 @@ def _look(run: Run, samples: dict[str, Sample], limit: int | None) -> tuple[Find
     trials.failures += [f"failed: plan: {one.sample}: {one.file}: {one.error}" for one in plan.failures]
     trials.begin(number, workers)
     total = sum(map(len, files.values()))
-    return Findings(trials.probes, loads, total, len(chosen), starting, opening, workers), trials
+    return Findings(trials.probes, loads, total, len(chosen), len(chosen), starting, opening, workers), trials
 
 
 def _nothing(argument: int, attempt: int) -> None:
@@ -154,7 +161,10 @@ def _tasks(request: Request) -> list[Any]:
     if configuration.training is None:
         return []
     module = configuration.module("training")
-    return list(module.tasks(configuration.settings("training"), seed=configuration.seed))
+    try:
+        return list(module.tasks(configuration.settings("training"), seed=configuration.seed))
+    except ValueError as error:
+        raise UserError(f"the block 'training' of the configuration: {error}") from error
 
 
 def _finished(like: Path) -> dict[str, float]:
@@ -176,39 +186,43 @@ def _tried(run: Run, tasks: Sequence[Any], loads: dict[str, Load], trials: ItemT
 
     Where that skim is too small for them, as the module's `check` finds, more items are tried for a while.
     """
-    module = run.configuration.module("training")
+    module, settings = run.configuration.module("training"), run.configuration.settings("training")
     check = getattr(module, "check", None)
     try:
         while True:
             tried = _skim_of(run, loads, trials)
             try:
                 if check is not None:
-                    check(run.configuration.settings("training"), tried.samples, seed=run.configuration.seed)
+                    check(settings, tried.samples, seed=run.configuration.seed)
                 break
             except ValueError as problem:
-                if trials.seconds > LONGEST or not trials.more():
-                    raise NotPredictedError(str(problem)) from problem
+                before = sum(tried.rows.values())
+                more = trials.seconds <= LONGEST and trials.more()
+                if not more or sum(_skim_of(run, loads, trials).rows.values()) == before:
+                    raise TooFewEventsError(str(problem)) from problem
         run.release("cpu")  # as a run does: its memory and cores are the trainings' then
-        return try_trainings(run, module, tasks, tried)
-    except NotPredictedError as problem:
+        return try_trainings(run, module, settings, tasks, tried)
+    except TooFewEventsError as problem:
         say(f"note: the trainings cannot be predicted from the work items that were tried: {problem}")
         return None
 
 
 def _skim_of(run: Run, loads: dict[str, Load], trials: ItemTrials) -> Tried:
-    """The skim of the items that were tried, as the training reads it."""
+    """The skim of the items that were tried, as the training reads it; of samples of which a file could be opened."""
     from training.samples import Sample
 
-    samples, rows, expected = [], 0, 0.0
+    samples, rows, expected = [], {}, {}
     for name, values in trials.skims.items():
+        if name not in loads:
+            continue
         skims = [value.skim for value in values if value.skim is not None]
         facts = run.catalogue.samples.get(name)
         role, process = ("background", name) if facts is None else (facts.role, facts.process)
         files = tuple(str((run.directory / "skim" / skim.staged).resolve()) for skim in skims)
         samples.append(Sample(name, role, process, files))
-        own, entries = sum(skim.rows for skim in skims), sum(value.content["entries"] for value in values)
-        rows += own
-        expected += own * loads[name].entries / max(1, entries)
+        entries = sum(value.content["entries"] for value in values)
+        rows[name] = sum(skim.rows for skim in skims)
+        expected[name] = rows[name] * loads[name].entries / max(1, entries)
     directory = run.directory / "models"
     directory.mkdir(parents=True, exist_ok=True)
     return Tried(samples, rows, expected, directory)

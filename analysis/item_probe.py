@@ -37,6 +37,7 @@ class ItemTrials:
     skims: dict[str, list[Processed]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    opened_later: int = 0
     _workers: set[str] = field(default_factory=set)
 
     def begin(self, number: int, workers: int) -> None:
@@ -53,6 +54,7 @@ class ItemTrials:
         if not self.waiting and self.unopened:
             files, self.unopened = self.unopened[:OPENED], self.unopened[OPENED:]
             plan = make_plan(self.run, files, self.job.trees)
+            self.opened_later += len(plan.files)
             self.failures += [f"failed: plan: {one.sample}: {one.file}: {one.error}" for one in plan.failures]
             self.waiting, _ = in_turn(plan.files, self.run.configuration.chunk_size, 1)
         number = max(1, sum(map(len, self.skims.values())))

@@ -21,6 +21,7 @@ class Findings:
     probes: list[Probe]
     loads: dict[str, Load]
     files: int
+    opened_first: int
     opened: int
     starting: float
     opening: float
@@ -31,7 +32,7 @@ def content(
     request: Request, found: Findings, measured: Rates, predicted: Forecast, tasks: int, trainings: Trainings | None
 ) -> dict[str, Any]:
     """The content of plan.json; `tasks` is the number of trainings, 0 where none was asked for."""
-    opening = found.opening * found.files / max(1, found.opened)
+    opening = found.opening * found.files / max(1, found.opened_first)
     proposed = chunk_size(found.loads, measured, found.workers)
     skimmed = found.starting + opening + predicted.wall
     training = None if trainings is None else trainings.wall

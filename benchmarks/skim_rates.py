@@ -105,13 +105,16 @@ def repeated(source: Path, output: Path, events: int) -> Path:
 
 
 def part_of(path: Path, columns: Sequence[str]) -> float:
-    """The part of a tree's compressed bytes that is in these columns, or in what NanoAOD calls them."""
+    """The part of a tree's compressed bytes that is in the branches of these columns, and in their counters."""
     import uproot
+
+    from processors.nanoaod import resolve
 
     with uproot.open(path) as file:
         tree = file["Events"]
         sizes = {name: int(branch.compressed_bytes) for name, branch in zip(tree.keys(), tree.branches, strict=True)}
-    wanted = {*columns, *(f"n{name.partition('_')[0]}" for name in columns)}
+    branches = resolve(columns, sizes, str(path))
+    wanted = {*branches, *(f"n{name.partition('_')[0]}" for name in branches)}
     return sum(size for name, size in sizes.items() if name in wanted) / sum(sizes.values())
 
 

@@ -23,7 +23,7 @@ def required(texts: list[str]) -> dict[str, str]:
 def test_environment_yml_mirrors_pyproject() -> None:
     project = pyproject()
     extras = project["optional-dependencies"]
-    wanted = required(project["dependencies"] + extras["simulation"] + extras["xrootd"])
+    wanted = required(project["dependencies"] + extras["simulation"] + extras["xrootd"] + extras["opendata"])
     content = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
     from_pip = next(entry["pip"] for entry in content if isinstance(entry, dict))
     texts = [entry for entry in content if isinstance(entry, str)] + [text for text in from_pip if text != "-e ."]

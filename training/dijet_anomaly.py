@@ -125,8 +125,13 @@ def shortened(task: TrainingTask, units: int) -> TrainingTask:
 
 
 def depends_on_events(task: TrainingTask) -> bool:  # noqa: ARG001
-    """A sample has the size that is asked for, however large the pool is."""
+    """A sample has the size that is asked for, however large the pool is; what reading the pool takes is left out."""
     return False
+
+
+def learnt_from(settings: Settings, samples: Sequence[Sample]) -> list[Sample]:
+    """Those that the pool is made of. Raises ValueError where there is none."""
+    return pool_samples(samples, settings)
 
 
 def uses_keras(task: TrainingTask) -> bool:

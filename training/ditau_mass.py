@@ -62,6 +62,13 @@ def shortened(task: TrainingTask, units: int) -> TrainingTask:
     return replace(task, settings=task.settings.model_copy(update={key: units}))
 
 
+def learnt_from(settings: Settings, samples: Sequence[Sample]) -> list[Sample]:
+    """The signal whose masses are learnt. Raises ValueError for one that is not there."""
+    from training.ditau_events import signal_samples
+
+    return signal_samples(samples, settings.samples)
+
+
 def roles(settings: Settings) -> tuple[str, ...]:  # noqa: ARG001
     """The roles whose events the training cannot do without."""
     return ("signal",)

@@ -72,6 +72,11 @@ def shortened(task: TrainingTask, units: int) -> TrainingTask:
     return replace(task, settings=settings.model_copy(update=changed))
 
 
+def most_events(task: TrainingTask) -> int | None:
+    """Of more leptons than the balanced sample may have, an epoch sees no more."""
+    return task.settings.leptons
+
+
 def _recipe(task: TrainingTask) -> Steps | None:
     if task.kind == "limits":
         return None

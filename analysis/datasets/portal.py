@@ -17,6 +17,8 @@ PORTAL = "https://opendata.cern.ch"
 #: A portal that has not answered after so long [s] does not answer.
 PATIENCE = 120.0
 CLIENT = "cernopendata-client"
+#: Exit statuses of the client where no record, or several, have a DOI.
+NO_SUCH_RECORD = (2, 3)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ class Record:
 
 
 class NoAnswerError(Exception):
-    """The portal gave no record, for a reason that may go away or not; in one sentence."""
+    """The portal gave no record, or none that can be used, in one sentence; `final` where asking again is of no use."""
+
+    def __init__(self, sentence: str, *, final: bool = False) -> None:
+        super().__init__(sentence)
+        self.final = final
 
 
 def key_of(published: Publication | None) -> Key | None:
@@ -76,18 +82,24 @@ def ask(server: str, key: Key) -> Record:
         raise NoAnswerError(f"{server} gave no {key} within {PATIENCE:.0f} s") from None
     if done.returncode != 0:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise NoAnswerError(f"{server} gave no {key}: {said[-1].strip() if said else f'exit status {done.returncode}'}")
-    return _record(json.loads(done.stdout.splitlines()[-1]), server, key)
+        why = said[-1].strip() if said else f"exit status {done.returncode}"
+        raise NoAnswerError(f"{server} gave no {key}: {why}", final=done.returncode in NO_SUCH_RECORD)
+    try:
+        return _record(json.loads(done.stdout.splitlines()[-1]), server, key)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise NoAnswerError(
+            f"{server} gave for {key} what is no record: {type(error).__name__}: {error}", final=True
+        ) from error
 
 
 def _record(content: dict[str, Any], server: str, key: Key) -> Record:
     about, files = content["metadata"], content["files"]
     if not files:
         where = f" (availability: {about['availability']})" if about.get("availability") else ""
-        raise NoAnswerError(f"{server} lists no file of {key}{where}")
+        raise NoAnswerError(f"{server} lists no file of {key}{where}", final=True)
     distribution = about.get("distribution") or {}
     number, events = distribution.get("number_files"), distribution.get("number_events")
     return Record(
         str(about["recid"]), str(about.get("title") or ""), about.get("doi"), events, number,
-        tuple((str(address), int(size), str(checksum)) for address, size, checksum in files),
+        tuple((str(address), int(size), str(checksum or "")) for address, size, checksum in files),
     )  # fmt: skip

@@ -140,14 +140,14 @@ def test_an_analysis_extends_another_key_by_key(tmp_path: Path) -> None:
     assert found.settings("training").scan.recipe == base.settings("training").scan.recipe
     assert found.model_dump(exclude={"name", "training"}) == base.model_dump(exclude={"name", "training"})
     # A file beside it, which extends one in its turn; null is a value; --set is the last to speak.
-    second = extending(tmp_path, "extends: first.yaml\nsimulation: null\nseed: 3\n")
+    second = extending(tmp_path, "extends: first.yaml\nname: second\nsimulation: null\nseed: 3\n")
     found = load_configuration(second, ("training.scan.seeds=7",))
-    assert (found.name, found.simulation, found.seed) == ("first", None, 3)
+    assert (found.name, found.simulation, found.seed) == ("second", None, 3)
     assert (found.settings("training").scan.nodes, found.settings("training").scan.seeds) == ((1, 2), 7)
 
 
 def test_what_is_to_be_replaced_has_nothing_of_the_other(tmp_path: Path) -> None:
-    text = "extends: higgs4l\ntraining: {models: {few: {kind: boosted_trees}}}\n"
+    text = "extends: higgs4l\nname: own\ntraining: {models: {few: {kind: boosted_trees}}}\n"
     assert len(load_configuration(extending(tmp_path, text)).settings("training").models) > 1
     found = load_configuration(extending(tmp_path, f"{text}replace: [training.models]\n"))
     assert list(found.settings("training").models) == ["few"]
@@ -163,8 +163,20 @@ def test_what_is_to_be_replaced_has_nothing_of_the_other(tmp_path: Path) -> None
         load_configuration(extending(tmp_path, "name: a\nreplace: [seed]\n"))
 
 
+def test_a_list_of_the_other_has_no_keys_to_replace(tmp_path: Path) -> None:
+    text = "extends: higgs4l\nname: own\ntraining: {features: {full: {deep: [m4l]}}}\n"
+    with pytest.raises(UserError, match=r"features\.full"):
+        load_configuration(extending(tmp_path, f"{text}replace: [training.features.full.deep]\n"))
+
+
+def test_the_name_is_its_own(tmp_path: Path) -> None:
+    """Else it would run in the other's directory, and make what is there out of date."""
+    with pytest.raises(UserError, match="the key 'name' is missing"):
+        load_configuration(extending(tmp_path, "extends: lepton_id\nchunk_size: 5\n"))
+
+
 def test_a_block_of_another_module_replaces_the_whole_one(tmp_path: Path) -> None:
-    text = "extends: lepton_id\nsimulation: {module: analysis.datasets.simulation.fourlepton, scale: 2}\n"
+    text = "extends: lepton_id\nname: own\nsimulation: {module: analysis.datasets.simulation.fourlepton, scale: 2}\n"
     found = load_configuration(extending(tmp_path, text))
     assert found.simulation == {"module": "analysis.datasets.simulation.fourlepton", "scale": 2}
 

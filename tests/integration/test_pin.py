@@ -114,6 +114,61 @@ def test_what_the_portal_does_not_tell_is_said_and_left_as_it_was(tmp_path: Path
     assert len(pinned.publication("ZZ").files) == 2
 
 
+def test_a_record_of_a_whole_collection_gives_a_sample_its_own_files_alone(tmp_path: Path) -> None:
+    """As of lepton_id_13tev, whose catalogue has one sample of the collection."""
+    one = {**CATALOGUE, "samples": {"ZZ": CATALOGUE["samples"]["ZZ"]}}
+    with portal(record("15005", "collection", COLLECTION, number_files=4, number_events=99)) as served:
+        done = pin(analysis(tmp_path, served.address, one))
+    assert done.returncode == 0, done.stderr
+    pinned = load_catalogue(str(tmp_path / "pinned" / "samples.yaml")).publication("ZZ")
+    assert [file.path for file in pinned.files] == ["MC/mc_7.ZZ.4lep.root"]
+    assert pinned.events is None
+
+
+def test_what_is_left_keeps_its_own_files_and_those_of_an_earlier_pin(tmp_path: Path) -> None:
+    """Lists of one name in two folders are not mixed up; a pin when the portal is down takes nothing back."""
+    own = {**CATALOGUE, "samples": {}}
+    for name, number in (("tt", "700"), ("WW", "701")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "files.txt").write_text(f"{name}/old.root 5\n")
+        published = {"record": f"https://opendata.cern.ch/record/{number}", "list": f"{name}/files.txt"}
+        own["samples"][name] = {"role": "background", "process": name, "dsid": int(number), "published": published}
+    options = ("--set", "retries.attempts=1")
+
+    def paths() -> dict[str, list[str]]:
+        pinned = load_catalogue(str(tmp_path / "pinned" / "samples.yaml"))
+        return {name: [file.path for file in pinned.publication(name).files] for name in pinned.samples}
+
+    with portal(record("700", "ttbar", TOP)) as served:
+        done = pin(analysis(tmp_path, served.address, own), *options)
+        assert (done.returncode, "left as they were: WW" in done.stderr) == (1, True)
+        assert paths() == {"tt": [f"tt/part{k}.root" for k in range(5)], "WW": ["WW/old.root"]}
+    with portal() as served:
+        done = pin(analysis(tmp_path, served.address, own), *options)
+        assert (done.returncode, "left as they were: WW, tt" in done.stderr) == (1, True)
+        assert paths() == {"tt": [f"tt/part{k}.root" for k in range(5)], "WW": ["WW/old.root"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"checksum": "sha1:12"}, "atlas/tt/part0.root: checksum 'sha1:12'"),
+        ({"size": -1}, "atlas/tt/part0.root: size -1"),
+        ({"size": None}, f"for DOI {DOI} what is no record: TypeError"),
+    ],
+)
+def test_what_a_record_says_and_cannot_be_is_that_samples_problem(
+    tmp_path: Path, change: dict[str, Any], expected: str
+) -> None:
+    files = [TOP[0] | change, *TOP[1:]]
+    with portal(record("15005", "collection", COLLECTION), record("700", "ttbar", files, doi=DOI)) as served:
+        done = pin(analysis(tmp_path, served.address), "--set", "retries.attempts=1")
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(load_catalogue(str(tmp_path / "pinned" / "samples.yaml")).publication("ZZ").files) == 1
+
+
 @pytest.mark.parametrize("records", [(), (record("15005", "on tape", []),)])
 def test_no_record_or_no_file_is_one_sentence(tmp_path: Path, records: tuple[dict[str, Any], ...]) -> None:
     with portal(*records) as served:
@@ -128,8 +183,14 @@ def test_wrong_input_is_one_sentence(tmp_path: Path) -> None:
     path = analysis(tmp_path, "http://127.0.0.1:1")
     (tmp_path / "pinned").mkdir()
     (tmp_path / "pinned" / "samples.yaml").write_text("mine: true\n")
+    (tmp_path / "a-file").touch()
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "ZZ.txt").write_text("mine\n")
     for words, expected in (
         (("pin", path, "--output", tmp_path / "pinned"), "is there, and no pin has made it: give another --output"),
+        (("pin", path, "--output", tmp_path / "lists"), "ZZ.txt is there, and no pin has made it"),
+        (("pin", path, "--output", tmp_path / "a-file"), "a-file cannot be made a directory: File exists"),
+        (("pin", path, "--output", tmp_path), "samples.yaml is the catalogue that is pinned: give another --output"),
         (("pin", "dijet_anomaly"), "names no record of the CERN Open Data portal"),
         (("pin", path, "--set", "opendata.portal=portal"), "opendata.portal = 'portal': it must begin with https://"),
     ):
@@ -154,6 +215,10 @@ def test_what_was_pinned_is_fetched_and_compared(tmp_path: Path) -> None:
         choice = (tmp_path / "own.yaml", *(word for key, value in keys.items() for word in ("--set", f"{key}={value}")))
         checked = hepbatch("datasets", "check", *choice, cwd=tmp_path)
         assert (checked.returncode, "all are right" in checked.stderr) == (0, True), checked.stderr
+        text = (tmp_path / "pinned" / "samples.yaml").read_text()
+        (tmp_path / "pinned" / "samples.yaml").write_text(text.replace("events: 50", "events: 51"))
+        short = hepbatch("datasets", "check", *choice, cwd=tmp_path)
+        assert (short.returncode, "tt: its files have 50 events in all, 51 were published" in short.stderr) == (1, True)
         fetched = hepbatch("datasets", "fetch", *choice, cwd=tmp_path)
         assert fetched.returncode == 0, fetched.stderr
     (arrived,) = (tmp_path / "cache").rglob("part.root")

@@ -49,7 +49,7 @@ def test_items_entries_bytes_and_memory_are_as_they_then_are(tmp_path: Path, doo
     if door == "directory":
         assert planned["trainings"] == 10
         assert planned["total_seconds"] is None
-        assert "the trainings cannot be predicted from the items that were tried: network_full: ValueError" in told
+        assert "the trainings cannot be predicted from the work items that were tried: network_full: ValueError" in told
     # Nothing of the items that were tried is left.
     assert not (tmp_path / "results" / "plan" / "higgs4l" / "skim").exists()
 
