@@ -73,8 +73,21 @@ def shortened(task: TrainingTask, units: int) -> TrainingTask:
 
 
 def most_events(task: TrainingTask) -> int | None:
-    """Of more leptons than the balanced sample may have, an epoch sees no more."""
-    return task.settings.leptons
+    """With how many leptons the training half is as large as it may be: an epoch of more sees no more.
+
+    That is the balanced sample for the improved networks, and the number of training leptons for the studies.
+    """
+    settings = task.settings
+    study = None if task.kind == "improved" or settings.study_leptons is None else 2 * settings.study_leptons
+    limits = [most for most in (settings.leptons, study) if most is not None]
+    return min(limits, default=None)
+
+
+def learnt_from(settings: Settings, samples: Sequence[Sample]) -> list[Sample]:
+    """The leptons as stored: those in double precision are the same ones."""
+    from training.lepton_data import divided
+
+    return divided(samples, settings)["stored"]
 
 
 def _recipe(task: TrainingTask) -> Steps | None:

@@ -196,7 +196,8 @@ def test_every_part_of_the_events_is_of_every_sample(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "settings"),
     [
-        (higgs4l, {}), (lepton_id, {"leptons": 5000}), (ditau_mass, {"trees": {"few": {"n_estimators": 7}}}),
+        (higgs4l, {}), (lepton_id, {"leptons": 5000, "study_leptons": 500}),
+        (ditau_mass, {"trees": {"few": {"n_estimators": 7}}}),
         (dijet_anomaly, {"bin_edges": [660, 760, 860], "sample_sizes": [600, 800], "samples": 40, "stack": 32}),
     ],
 )  # fmt: skip
@@ -215,18 +216,19 @@ def test_what_the_modules_say_of_their_tasks_hangs_together(module: Any, setting
         assert {one.units for one in kinds.values()} >= {32}
         assert sum(task.stop - task.first for task in tasks if task.kind == "pairs" and task.size == 600) == 40
     if module is lepton_id:
-        assert (kinds["limits"].units, kinds["scan"].most) == (1, 5000)
+        assert (kinds["limits"].units, kinds["improved"].most, kinds["scan"].most) == (1, 5000, 1000)
         assert module.shortened(kinds["scan"].task, 3).settings.scan.recipe.epochs == 3
 
 
 def test_what_is_learnt_from_counts() -> None:
-    samples = [Sample(name, role, name, ()) for name, role in (("S", "signal"), ("T", "signal"), ("B", "background"))]
+    roles = {"S": "signal", "T": "signal", "B": "background"}
+    samples = [Sample(name, role, name, ("a.parquet",)) for name, role in roles.items()]
 
     def names(module: Any, **settings: Any) -> list[str]:
         return [one.name for one in learnt_from(module, module.Settings.model_validate(settings), samples)]
 
     assert names(higgs4l) == ["S", "T", "B"]
-    assert names(lepton_id) == ["B"]
+    assert names(lepton_id, double_sample="B") == ["S", "T"]  # the same leptons, which count once
     assert names(ditau_mass) == ["S", "T"]
     assert names(ditau_mass, samples=["T"]) == ["T"]
     assert names(dijet_anomaly, bin_edges=[660, 760, 860]) == ["S", "T", "B"]
