@@ -19,7 +19,8 @@ pytestmark = [
     ("analysis", "catalogue"),
     [
         ("higgs4l", "higgs4l"), ("higgs4l_13tev", "higgs4l_13tev"), ("dijet_anomaly", "dijet_anomaly"),
-        ("lepton_id", "lepton_id"), ("lepton_id", "lepton_id_13tev"),
+        ("lepton_id", "lepton_id"), ("lepton_id_13tev", "lepton_id_13tev"), ("lepton_id_cms", "lepton_id_cms"),
+        ("ditau_mass_cms", "ditau_mass"),
     ],
 )  # fmt: skip
 def test_every_listed_file_is_there_as_it_was_published(tmp_path: Path, analysis: str, catalogue: str) -> None:
