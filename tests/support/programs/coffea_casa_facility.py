@@ -29,6 +29,7 @@ def main() -> None:
     }
     cluster.worker_spec["gpu-worker"] = {"cls": cluster.job_cls, "options": options}
     cluster.sync(cluster._correct_state)
+    cluster.wait_for_workers(3, timeout=240)  # they are jobs: on a busy machine they come when a test is over already
     print(cluster.scheduler.address, flush=True)
     sys.stdin.read()
     cluster.close()
