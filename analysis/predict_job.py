@@ -40,8 +40,8 @@ class PredictJob:
     """What all work items share; travels with each call to a worker.
 
     `names` is for flat ntuples: what each input, run, luminosityBlock, event and channel are called there, or a number.
-    `convention` is that of the inputs (published or corrected) where the model is a published one and the processor
-    gives both; None: the inputs are as they come.
+    `convention` is that of the inputs (published or corrected) where the processor gives both; None: the inputs are as
+    they come.
     """
 
     processor: str

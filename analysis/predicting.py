@@ -323,14 +323,15 @@ def _job(run: Run, wanted: Wanted, ntuple: Ntuple | None, inputs: tuple[str, ...
 
 
 def _convention(configuration: Configuration, model: Path) -> tuple[str | None, dict[str, Any]]:
-    """The convention of the inputs of a published model, and settings of a processor that gives them in both.
+    """The convention of the inputs, and settings of a processor that gives them in both.
 
-    It is the model's own where processor.convention is not set; None and no settings for a model of this program.
+    It is processor.convention where that is set, else that of the model's training; None and no settings where neither
+    is the published one.
     """
     own: str | None = getattr(configuration.module("training"), "predictor_convention", lambda _: None)(str(model))
-    if own is None:
+    convention: str | None = configuration.processor.get("convention", own)
+    if "published" not in (own, convention):
         return None, {}
-    convention = str(configuration.processor.get("convention", own))
     return convention, {"convention": "corrected", "published_inputs": True}
 
 
@@ -382,7 +383,7 @@ def _tell(run: Run, predicting: Predicting) -> None:
     if sums["untrained_channel"]:
         say(f"note: {sums['untrained_channel']} of them are of a channel that the model was not trained on")
     if job.convention is not None:
-        say(f"note: a published model, with inputs in the convention {job.convention} (processor.convention)")
+        say(f"note: inputs in the convention {job.convention}; processor.convention asks for the other one")
     if moved is not None:
         say(
             f"note: ml_mass(published) / ml_mass(corrected) - 1 of {moved['events']} events: median "

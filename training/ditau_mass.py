@@ -121,10 +121,10 @@ def predictor_inputs(directory: str) -> tuple[str, ...]:
 
 
 def predictor_convention(directory: str) -> str | None:
-    """The convention of the inputs that a model was trained with; None for one of this program, which does not say."""
-    from training.ditau_model import is_published
+    """The inputs' convention in a model's training, None where it does not say; raises as `load_predictor`."""
+    from training.ditau_model import convention_of
 
-    return "published" if is_published(Path(directory)) else None
+    return convention_of(directory)
 
 
 def load_predictor(directory: str) -> MassModel:

@@ -41,7 +41,8 @@ class MassModel:
 
     `ranges` has the smallest and the largest value of each input in the training; None for a model that does not say.
     `network` is the Keras network, None for trees. `channels` are the numbers of those that it was trained on; None
-    for all, or for a model that does not say.
+    for all, or for a model that does not say. `convention` is that of the inputs, corrected or published; None for a
+    model that does not say.
     """
 
     name: str
@@ -50,6 +51,7 @@ class MassModel:
     ranges: Ranges | None
     network: Any = None
     channels: tuple[int, ...] | None = None
+    convention: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -162,10 +164,13 @@ def load_mass_model(directory: str | Path) -> MassModel:
     directory = Path(directory)
     if is_published(directory):
         published = load_published(directory)
-        return MassModel(published.name, published.inputs, published.predict_matrix, None, published.network)
-    name, method, inputs, file, ranges, channels = _facts(directory)
-    path = directory / file
-    network = load_network(path) if method == "network" else None
+        return MassModel(
+            published.name, published.inputs, published.predict_matrix, None, published.network,
+            convention=convention_of(directory),
+        )  # fmt: skip
+    facts = _facts(directory)
+    path, inputs = directory / facts.file, facts.inputs
+    network = load_network(path) if facts.method == "network" else None
     evaluate: Callable[[NDArray[Any]], NDArray[np.float64]]
     if network is not None:
         width, evaluate = int(network.input_shape[-1]), partial(first_output, network)
@@ -174,13 +179,21 @@ def load_mass_model(directory: str | Path) -> MassModel:
         width, evaluate = trees.width, trees.predict
     if width != len(inputs):
         raise ValueError(f"{path} has {width} inputs, but {directory / 'model.json'} lists {len(inputs)}.")
-    return MassModel(name, inputs, evaluate, ranges, network, channels)
+    return MassModel(facts.name, inputs, evaluate, facts.ranges, network, facts.channels, facts.convention)
 
 
 def inputs_of(directory: str | Path) -> tuple[str, ...]:
     """The columns that a model needs (`MassModel.columns`), without loading it; raises as `load_mass_model`."""
     directory = Path(directory)
-    return columns_of(read_inputs(directory / INPUTS_FILE) if is_published(directory) else _facts(directory)[2])
+    return columns_of(read_inputs(directory / INPUTS_FILE) if is_published(directory) else _facts(directory).inputs)
+
+
+def convention_of(directory: str | Path) -> str | None:
+    """The convention of the inputs that a model was trained with; None where it does not say.
+
+    Raises as `load_mass_model`, without loading the model.
+    """
+    return "published" if is_published(Path(directory)) else _facts(Path(directory)).convention
 
 
 def load_network(path: Path) -> Any:
@@ -199,7 +212,7 @@ def load_network(path: Path) -> Any:
 
 
 def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
-    """Write model.json: name, model, group, method (network or trees), features, ranges, files, parameters."""
+    """Write model.json: name, model, group, method (network or trees), features, convention, ranges and files."""
     write_json(directory / "model.json", {**facts, "kind": KIND, "versions": package_versions()})
 
 
@@ -214,7 +227,17 @@ def is_published(directory: Path) -> bool:
     return (directory / INPUTS_FILE).exists() and not (directory / "model.json").exists()
 
 
-_Facts = tuple[str, str, tuple[str, ...], str, dict[str, tuple[float, float]], tuple[int, ...] | None]
+@dataclass(frozen=True)
+class _Facts:
+    """What is used of a model.json."""
+
+    name: str
+    method: str
+    inputs: tuple[str, ...]
+    file: str
+    ranges: dict[str, tuple[float, float]]
+    channels: tuple[int, ...] | None
+    convention: str | None
 
 
 def _facts(directory: Path) -> _Facts:
@@ -229,6 +252,9 @@ def _facts(directory: Path) -> _Facts:
         written = dict(facts["versions"])
         name, method = str(facts["name"]), str(facts["method"])
         group = tuple(CHANNELS.index(channel) for channel in GROUPS[facts["group"]])
+        convention = facts.get("convention")
+        if convention not in (None, "corrected", "published"):
+            raise ValueError(f"its convention is {convention}, which is neither corrected nor published")
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{directory} holds no model: there is neither model.json nor {INPUTS_FILE}.") from None
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -239,4 +265,4 @@ def _facts(directory: Path) -> _Facts:
         raise ValueError(f"{path} was written with keras {there}, but {here} is installed: train again.")
     if Path(file).name != file or not (directory / file).is_file():
         raise ValueError(f"{path} names the file {file}, which is not in {directory}.")
-    return name, method, inputs, file, ranges, None if len(group) == len(CHANNELS) else group
+    return _Facts(name, method, inputs, file, ranges, None if len(group) == len(CHANNELS) else group, convention)

@@ -29,8 +29,9 @@ _TRIALS = 1000
 def export_onnx(directory: str | Path, path: str | Path) -> float:
     """Write the network of a directory as ONNX: input `inputs` (N, n) in float32, output `ml_mass` (N, 1) in GeV.
 
-    The names of the inputs, in their order, are the metadata `inputs` (JSON); `ranges` are those of the training. The
-    file is run and compared with the network before it gets its name. Gives the largest relative difference.
+    The names of the inputs, in their order, are the metadata `inputs` (JSON); `ranges` are those of the training, and
+    `convention` is that of the inputs (corrected, published, or null where the model does not say). The file is run and
+    compared with the network before it gets its name. Gives the largest relative difference.
 
     Raises:
         ValueError: if the model cannot be loaded, is no chain of dense layers, or the file gives other masses.
@@ -74,7 +75,8 @@ def _model(model: MassModel) -> Any:
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="hepbatch")
     proto.ir_version = min(proto.ir_version, _IR_VERSION)
     ranges = None if model.ranges is None else {name: list(ends) for name, ends in model.ranges.items()}
-    helper.set_model_props(proto, {"inputs": json.dumps(model.inputs), "ranges": json.dumps(ranges)})
+    facts = {"inputs": model.inputs, "ranges": ranges, "convention": model.convention}
+    helper.set_model_props(proto, {name: json.dumps(fact) for name, fact in facts.items()})
     return proto
 
 

@@ -108,6 +108,14 @@ def test_the_convention_is_the_models_unless_the_user_says_one(tmp_path: Path) -
     assert _convention(load_configuration("ditau_mass_full"), published) == ("published", both)
     assert _convention(set_by_hand, published) == ("corrected", both)
     assert _convention(plain, own) == (None, {})
+    assert _convention(load_configuration("ditau_mass", ("processor.convention=published",)), own) == (
+        "published",
+        both,
+    )
+    trained = {name: make_model(tmp_path / name, convention=name) for name in ("corrected", "published")}
+    assert _convention(plain, trained["corrected"]) == (None, {})
+    assert _convention(plain, trained["published"]) == ("published", both)
+    assert _convention(set_by_hand, trained["published"]) == ("corrected", both)
 
 
 def test_a_shift_is_summed_over_files() -> None:

@@ -197,7 +197,7 @@ def test_a_published_model_is_applied_in_its_convention_and_says_so(tmp_path: Pa
     done = hepbatch("predict", "ditau_mass", "--model", model, "--output", tmp_path / "out", source, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said, counts = done.stdout + done.stderr, json.loads((tmp_path / "out" / "in.ml_mass.root.json").read_text())
-    assert "note: a published model, with inputs in the convention published" in said
+    assert "note: inputs in the convention published; processor.convention asks for the other one" in said
     shift, lost = counts["shift"], counts["not_finite"]
     assert 0 < lost < counts["selected"] == shift["events"] + lost
     assert (

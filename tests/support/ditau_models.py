@@ -16,13 +16,19 @@ from training.published_models import INPUTS_FILE
 
 
 def make_model(
-    directory: Path, ranges: dict[str, tuple[float, float]] | None = None, seed: int = 3, group: str = "inclusive"
+    directory: Path,
+    ranges: dict[str, tuple[float, float]] | None = None,
+    seed: int = 3,
+    group: str = "inclusive",
+    convention: str | None = None,
+    layers: int = 2,
+    neurons: int = 16,
 ) -> Path:
-    """A directory with a network of two small layers on all inputs; ranges that are not given hold every number."""
+    """A directory with a network, not trained, on all inputs; ranges that are not given hold every number."""
     from training.backend import keras_module
 
     keras_module().utils.set_random_seed(seed)
-    settings = ModelSettings(layers=2, neurons=16)
+    settings = ModelSettings(layers=layers, neurons=neurons)
     directory.mkdir(parents=True)
     build_network(settings).save(directory / "model.keras")
     wide = dict.fromkeys(FULL, (-1e9, 1e9))
@@ -31,7 +37,7 @@ def make_model(
         {
             "name": "small_inclusive", "model": "small", "group": group, "method": "network",
             "features": list(FULL), "ranges": {**wide, **(ranges or {})}, "files": ["model.keras"],
-            "parameters": settings.model_dump(mode="json"),
+            "convention": convention, "parameters": settings.model_dump(mode="json"),
         },
     )  # fmt: skip
     return directory

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,10 @@ def test_published_inputs_change_no_simple_estimator(tmp_path: Path) -> None:
     task = ditau_mass.tasks(Settings(trees={"few": few}), seed=1)[-1]
     tables, conventions = [], []
     for sample in (corrected, published):
-        conventions.append(ditau_mass.run(task, [sample], str(tmp_path / sample.files[0].split("/")[-2]))["convention"])
-        tables.append(pq.read_table(tmp_path / sample.files[0].split("/")[-2] / task.name / "predictions.parquet"))
+        target = tmp_path / sample.files[0].split("/")[-2]
+        conventions.append(ditau_mass.run(task, [sample], str(target))["convention"])
+        assert ditau_mass.predictor_convention(str(target / task.name)) == conventions[-1]
+        tables.append(pq.read_table(target / task.name / "predictions.parquet"))
     assert conventions == ["corrected", "published"]
     for name in ("event", "visible_mass", "collinear_mass", "total_transverse_mass"):
         np.testing.assert_array_equal(tables[0][name].to_numpy(), tables[1][name].to_numpy())
@@ -250,12 +253,14 @@ def test_a_channel_that_the_model_has_not_seen_counts_as_extrapolated(tmp_path: 
     assert load_mass_model(make_model(tmp_path / "all")).channels is None
 
 
-def test_an_event_has_one_mass_whatever_comes_with_it(tmp_path: Path) -> None:
-    model = load_mass_model(make_model(tmp_path / "m"))
-    events = {name: np.random.default_rng(k).uniform(0, 100, 1500) for k, name in enumerate(FULL)}
+@pytest.mark.parametrize(("layers", "neurons"), [(2, 16), (3, 300)])
+def test_an_event_has_one_mass_whatever_comes_with_it(tmp_path: Path, layers: int, neurons: int) -> None:
+    model = load_mass_model(make_model(tmp_path / "m", layers=layers, neurons=neurons))
+    events = {name: np.random.default_rng(k).uniform(0, 100, 4000) for k, name in enumerate(FULL)}
     whole = model.predict(events)
-    parts = [model.predict({name: values[rows] for name, values in events.items()})
-             for rows in (slice(0, 3), slice(3, 1200), slice(1200, 1500))]  # fmt: skip
+    ends = (0, 3, 1200, 1533, 2900, 4000)
+    parts = [model.predict({name: values[first:last] for name, values in events.items()})
+             for first, last in pairwise(ends)]  # fmt: skip
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 

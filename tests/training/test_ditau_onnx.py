@@ -26,11 +26,13 @@ def test_a_network_with_every_kind_of_layer(tmp_path: Path, precision: str) -> N
     network, _ = fit(settings, events, events, seed=3)
     network.save(tmp_path / "model.keras")
     facts = {"name": "n", "model": "n", "group": "tt", "method": "network", "features": list(FULL)}
+    facts["convention"] = "published"
     write_facts(tmp_path, {**facts, "files": ["model.keras"], "ranges": dict.fromkeys(FULL, (20, 300))})
     path = tmp_path / "model.onnx"
     assert ditau_onnx.export_onnx(tmp_path, path) < 1e-5
     session = onnxruntime.InferenceSession(path)
     assert json.loads(session.get_modelmeta().custom_metadata_map["inputs"]) == list(FULL)
+    assert json.loads(session.get_modelmeta().custom_metadata_map["convention"]) == "published"
     found = session.run(None, {"inputs": inputs})[0][:, 0]
     np.testing.assert_allclose(found, load_mass_model(tmp_path).evaluate(inputs), rtol=1e-5)
 
