@@ -138,8 +138,9 @@ def _look_elsewhere(report: Report, training: DijetTraining) -> Section:
     text = (
         f"A search looks at {pairs} pairs at once, so the largest of {pairs} fluctuations counts. Global: for each "
         f"sample with signal, how often the largest standardised AUC among all {pairs} pairs is as large in samples "
-        "without signal, with the correlations of the pairs as they are in the samples. Counted p-values cannot be "
-        "smaller than 1/(n + 1) with n samples without signal.",
+        "without signal, with the correlations of the pairs as they are in the samples. A sample is compared with "
+        "n = S − 1 of the S samples without signal, all but its own: counted p-values cannot be smaller than "
+        "1/(n + 1) = 1/S.",
         "Beyond that there is only the extrapolation by a Gaussian: Student's t with n − 1 degrees of freedom and the "
         "factor √(1 + 1/n), since mean and deviation are estimated from n samples; the global bound is the smallest of "
         f"these times the {pairs} pairs (Bonferroni). It holds as far as the AUC are Gaussian, which n samples do not "
