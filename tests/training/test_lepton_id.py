@@ -25,6 +25,7 @@ from training.lepton_limit import (
     density,
     limit_answers,
     posterior,
+    rms_with_error,
     rounding_model,
 )
 from training.lepton_models import load_networks, save_best
@@ -159,6 +160,14 @@ def test_scaling_in_double_precision() -> None:
     assert scaled(table, rows, "mean")[:, 1] == pytest.approx([0.5, 1.5, 2.5])
     assert scaled(table, rows, "standard")[:2, 0] == pytest.approx([-1, 1], rel=1e-6)
     assert np.array_equal(scaled(np.zeros((3, 1)), rows, "mean"), np.zeros((3, 1)))
+
+
+def test_the_error_of_a_root_mean_square_is_its_spread() -> None:
+    rng = np.random.default_rng(2)
+    found = np.array([rms_with_error(rng.normal(0, 3, 400)) for _ in range(400)])
+    assert found[:, 0].std() == pytest.approx(found[:, 1].mean(), rel=0.15)
+    assert rms_with_error(np.zeros(5)) == (0.0, 0.0)
+    assert rms_with_error(np.array([-2.0])) == (2.0, 2.0)
 
 
 def test_a_padded_network_learns_as_it_does_alone() -> None:
