@@ -210,7 +210,6 @@ def p_values(
 def bin_figures(training: DijetTraining, unit: str, results: Results) -> list[list[Any]]:
     """A row per bin: events of the pool, their weighted yield, shares of gluon jets and of events by flavour."""
     rows: list[list[Any]] = []
-    jets_per_event = int(training.pool["jets_per_event"])
     for index, facts in enumerate(training.pool["bins"], start=1):
         prefix = f"pool.bin{index}"
         events = int(facts["events"])
@@ -219,8 +218,8 @@ def bin_figures(training: DijetTraining, unit: str, results: Results) -> list[li
         yield_ = Quantity(facts["weighted"], math.sqrt(facts["weighted_squares"]), unit)
         row.append(results.add(f"{prefix}.weighted", yield_))
         for name in ("gluons", "all_gluon", "mixed", "no_gluon"):
-            of = events * (jets_per_event if name == "gluons" else 1)
-            row.append(results.add(f"{prefix}.{name}", _share(facts[name], of)))
+            known = int(facts["known_jets" if name == "gluons" else "known_events"])
+            row.append(results.add(f"{prefix}.{name}", _share(facts[name], known)))
         rows.append(row)
     return rows
 

@@ -302,6 +302,19 @@ def test_a_pair_that_no_sample_entered_leaves_the_others(copy: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_plots")
+def test_shares_have_the_error_of_the_jets_whose_parton_is_known(copy: Path) -> None:
+    def change(result: dict[str, Any]) -> None:
+        for one in result["pool"]["bins"]:
+            one.update(known_jets=90, known_events=40, gluons=0.4, mixed=0.5)
+
+    edit_members(copy, "", change)
+    produce(copy, QUICK)
+    results = results_of(copy)
+    assert results["pool.bin2.gluons"]["uncertainty"] == pytest.approx(math.sqrt(0.4 * 0.6 / 90))
+    assert results["pool.bin2.mixed"]["uncertainty"] == pytest.approx(math.sqrt(0.5 * 0.5 / 40))
+
+
+@pytest.mark.usefixtures("no_plots")
 def test_without_training_there_is_the_event_mass(tmp_path: Path) -> None:
     directory = make_dijet_run(tmp_path, TRAINING, events=400, train=False, luminosity=2300.0)
     flags = produce(directory, QUICK)
