@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -88,3 +89,24 @@ def test_a_run_that_is_killed_in_the_training_has_the_same_figures(source: Path,
     assert any(name.startswith("signal.") and name.endswith("significance") for name in theirs)
     for name, value in theirs.items():
         assert mine[name] == (None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)), name
+
+
+def test_the_command_for_few_events_runs(test_data: Path, tmp_path: Path) -> None:
+    """As in docs/dijet-anomaly.md, with one epoch: that samples, bins and signal suit the files is what is tested."""
+    files = test_data / "mod"
+    if not files.is_dir():
+        pytest.skip(f"no directory {files}")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "dijet-anomaly.md").read_text()
+    section = page.split("## Fewer events")[1]
+    words = shlex.split(section.split("```console\n$ ")[1].split("```")[0].replace("\\\n", " "))
+    assert words[:4] == ["hepbatch", "run", "dijet_anomaly", "--source"]
+    done = hepbatch("run", "dijet_anomaly", "--source", files, *words[5:], "--set", "training.network.epochs=1",
+                    "--set", "results.formats=[png]", "--output", "out", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = figures(tmp_path / "out")
+    events = [found[f"pool.bin{number}.events"] for number in range(1, 6)]
+    gluons = round(events[1] * found["pool.bin2.all_gluon"])
+    assert f"{sum(events):,d} events in the mass" in section.replace("\n", " ")
+    assert f"{gluons} of them of gluons in the second bin" in section.replace("\n", " ")
+    assert all(found[name] == 8 for name in found if name.startswith(("null.", "signal.")) and name.endswith(".samples")
+               and "above" not in name)  # fmt: skip
