@@ -158,6 +158,13 @@ def events_text(quantity: Quantity) -> str:
     return format_number(None if quantity.value is None else round(quantity.value))
 
 
+def interval_text(low: Quantity, high: Quantity) -> str:
+    """An interval of numbers of signal events for people, open above where its end was not reached."""
+    if low.value is None:
+        return events_text(low)
+    return f"{events_text(low)} to {events_text(high)}" if high.value is not None else f"above {events_text(low)}"
+
+
 def p_values(
     training: DijetTraining, size: int, signal: int, replicas: int, rng: np.random.Generator, results: Results
 ) -> PValues:
