@@ -140,7 +140,8 @@ def _bin_facts(drawn: Samples, key: Key) -> list[dict[str, Any]]:
 def flavour_facts(drawn: Samples, events: Indices) -> dict[str, Any]:
     """How many events, and the share of gluons among the jets of known flavour (None where there is none).
 
-    `all_gluon`, `mixed` and `no_gluon` are the shares of events of known flavour.
+    `all_gluon`, `mixed` and `no_gluon` are the shares of events of known flavour. `known_jets` and `known_events` are
+    how many there are of those.
     """
     per_event = drawn.pool.jets_per_event
     flavour = drawn.flavour.reshape(-1, per_event)[events]
@@ -151,6 +152,8 @@ def flavour_facts(drawn: Samples, events: Indices) -> dict[str, Any]:
     jets = flavour[flavour >= 0]
     return {
         "events": len(events),
+        "known_events": len(known),
+        "known_jets": len(jets),
         "gluons": float(jets.mean()) if len(jets) else None,
         **{name: float(of.mean()) if len(known) else None for name, of in shares.items()},
     }

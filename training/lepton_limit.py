@@ -136,7 +136,8 @@ def baselines(leptons: Leptons, p_edges: tuple[float, ...], pt_edges: tuple[floa
 
     `limit` is the likelihood ratio; where the leptons fit no rounding, the fine-binned estimate. For the ratio,
     `expected` is the accuracy that it has on average for leptons with these momenta and energies, with the standard
-    deviation around it, and `ties` the share of leptons that could be either.
+    deviation around it, and `ties` the share of leptons that could be either. `rms_error` has, for each bin of p, the
+    root mean square of the error of m^2 of all leptons with its standard error [GeV^2].
     """
     test, label = leptons.test, leptons.label[leptons.test] == 1
     model = rounding_model(leptons)
@@ -165,7 +166,7 @@ def baselines(leptons: Leptons, p_edges: tuple[float, ...], pt_edges: tuple[floa
         found["expected_error"] = float(np.sqrt(np.sum(sure * (1 - sure)))) / len(test)
         found["ties"] = float(np.mean(sure == 0.5))
     inside = [(leptons["p"] >= low) & (leptons["p"] < high) for low, high in pairwise(p_edges)]
-    found["rms_error"] = [float(np.sqrt(np.mean(error[one] ** 2))) if one.any() else None for one in inside]
+    found["rms_error"] = [rms_with_error(error[one]) if one.any() else None for one in inside]
     found["negative"] = float(np.mean(leptons["m2"] < 0))
     return found
 
@@ -175,6 +176,15 @@ def limit_right(leptons: Leptons) -> NDArray[np.bool_]:
     answer = limit_answers(leptons, rounding_model(leptons))
     right: NDArray[np.bool_] = answer[leptons.test] == (leptons.label[leptons.test] == 1)
     return right
+
+
+def rms_with_error(values: Doubles) -> tuple[float, float]:
+    """Root mean square and its standard error, from the spread of the squares; that of a single value is the value."""
+    squares = np.square(values)
+    rms = float(np.sqrt(squares.mean()))
+    if len(values) < 2:
+        return rms, rms
+    return rms, float(squares.std(ddof=1) / np.sqrt(len(values)) / (2 * rms)) if rms > 0 else 0.0
 
 
 def binomial_error(share: float, number: int) -> float:

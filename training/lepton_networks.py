@@ -7,6 +7,7 @@ compiled step. The same holds for features that are zero.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +21,17 @@ from training.backend import has_gpu
 from training.lepton_settings import Steps
 from training.networks import DenseNetwork, initial_weights
 from training.optimizers import Optimizer
+from training.stack_size import free_memory, replicas_per_stack, replicas_that_fit, worker_limit
 from training.stacked import FeaturePool, Member, Part, Schedule, Stack, loss_and_accuracy, train_stack
 
 Doubles = NDArray[np.float64]
 OUTPUTS = 2
+#: Memory of a feature of a lepton [bytes]: in double precision padded and joined with other tables, in single precision
+#: joined, padded and on the device.
+TABLE_BYTES = 28
+#: Memory of a lepton that a network learns from or is tested with [bytes]: its row, label and weight twice, the two
+#: probabilities in single precision and twice in double.
+ROW_BYTES = 80
 
 
 @dataclass(frozen=True)
@@ -70,11 +78,12 @@ def train(
 ) -> list[Trained]:
     """Train all networks with the recipe, each with its own hidden layers: one stack, or one for each of `threads`.
 
-    A step of such small networks keeps one core busy, so without a GPU each core has a stack (None). What a network
-    learns does not depend on it, but for the rounding of sums.
+    A step of such small networks keeps one core busy, so without a GPU each core has a stack (None). Where memory does
+    not suffice for all networks, stacks train in turns. What a network learns does not depend on either, but for the
+    rounding of sums.
 
     Raises:
-        ValueError: if the networks have different numbers of hidden layers.
+        ValueError: if the networks have different numbers of hidden layers, or not even one fits into the memory.
     """
     if len({len(task.hidden) for task in tasks}) > 1:
         raise ValueError("Networks of one stack have the same number of hidden layers.")
@@ -82,10 +91,51 @@ def train(
     hidden = tuple(max(nodes) for nodes in zip(*(task.hidden for task in tasks), strict=True))
     network = network_of(width, hidden)
     number = min(threads or (1 if has_gpu() else available_cores()), len(tasks))
-    parts = [tasks[len(tasks) * part // number : len(tasks) * (part + 1) // number] for part in range(number)]
-    with ThreadPoolExecutor(number) as executor:
-        stacks = executor.map(lambda part: _train_stack(part, network, recipe, keep_weights=keep_weights), parts)
-        return [one for stack in stacks for one in stack]
+    # Of the process: the threads of the executor are no workers of Dask.
+    parts, at_once = _divided(tasks, network, number, free_memory(worker_limit()))
+
+    def train_part(part: Sequence[Task]) -> list[Trained]:
+        turns = (part[start : start + at_once] for start in range(0, len(part), at_once))
+        return [one for turn in turns for one in _train_stack(turn, network, recipe, keep_weights=keep_weights)]
+
+    with ThreadPoolExecutor(len(parts)) as executor:
+        return [one for part in executor.map(train_part, parts) for one in part]
+
+
+def _divided(tasks: Sequence[Task], network: DenseNetwork, threads: int, free: int) -> tuple[list[Sequence[Task]], int]:
+    """Parts that train at the same time, at most `threads`, and how many networks of a part fit into one stack.
+
+    As few turns as there are with a stack on every thread; where that leaves too little memory for one network, there
+    are fewer threads.
+
+    Raises:
+        ValueError: if not even one network fits into the memory that is `free` [bytes].
+    """
+    for number in range(threads, 0, -1):
+        parts = [tasks[len(tasks) * part // number : len(tasks) * (part + 1) // number] for part in range(number)]
+        longest = max(len(part) for part in parts)
+        for turns in range(1, longest + 1):
+            at_once = math.ceil(longest / turns)
+            stacks = [part[start : start + at_once] for part in parts for start in range(0, len(part), at_once)]
+            if all(_fits(stack, network, free // number) for stack in stacks):
+                return parts, at_once
+    largest = max(tasks, key=lambda task: _bytes_beside([task], network) + len(task.train))
+    batch = len(largest.train)
+    advice = "let training.leptons or training.study_leptons be fewer"
+    replicas_per_stack(network, batch, batch, free=free, pool=_bytes_beside([largest], network), advice=advice)
+    raise AssertionError("a network that fits was not found")  # pragma: no cover
+
+
+def _fits(stack: Sequence[Task], network: DenseNetwork, free: int) -> bool:
+    batch = max(len(task.train) for task in stack)
+    return replicas_that_fit(network, batch, batch, free=free, pool=_bytes_beside(stack, network)) >= len(stack)
+
+
+def _bytes_beside(stack: Sequence[Task], network: DenseNetwork) -> int:
+    """Memory of a stack beside its networks: tables of features, and for each network its rows and its answers."""
+    tables = {id(task.features): len(task.features) for task in stack}
+    rows = sum(len(task.train) + len(task.test) for task in stack)
+    return TABLE_BYTES * network.features * sum(tables.values()) + ROW_BYTES * rows
 
 
 def available_cores() -> int:

@@ -47,8 +47,22 @@ def _parameters(network: Network) -> int:
     return sum(math.prod(shape) for shape in network.shapes)
 
 
-def replicas_per_stack(network: Network, batch: int, slots: int, *, free: int, pool: int = 0, most: int = 256) -> int:
-    """floor((SHARE x free - pool) / bytes_per_replica), at least 1 and at most `most`.
+def replicas_that_fit(network: Network, batch: int, slots: int, *, free: int, pool: int = 0) -> int:
+    """floor((SHARE x free - pool) / bytes_per_replica): none where it is not positive."""
+    return max(int((SHARE * free - pool) // bytes_per_replica(network, batch, slots)), 0)
+
+
+def replicas_per_stack(
+    network: Network,
+    batch: int,
+    slots: int,
+    *,
+    free: int,
+    pool: int = 0,
+    most: int = 256,
+    advice: str = "make batch_size smaller",
+) -> int:
+    """As many replicas as fit, at least 1 and at most `most`.
 
     Args:
         network: what is stacked.
@@ -57,16 +71,17 @@ def replicas_per_stack(network: Network, batch: int, slots: int, *, free: int, p
         free: memory that is free before the pool is on the device [bytes].
         pool: size of the pool [bytes].
         most: networks there are, or beyond which nothing is gained.
+        advice: what the error says that one can do beside giving the worker more memory.
 
     Raises:
         ValueError: if not even one replica fits.
     """
-    each = bytes_per_replica(network, batch, slots)
-    fitting = int((SHARE * free - pool) // each)
+    fitting = replicas_that_fit(network, batch, slots, free=free, pool=pool)
     if fitting < 1:
+        each = bytes_per_replica(network, batch, slots)
         raise ValueError(
             f"Training one network takes about {(each + pool) / 1e9:.2f} GB, but only {SHARE * free / 1e9:.2f} GB of "
-            "memory may be used: give the worker more memory, or make batch_size smaller."
+            f"memory may be used: give the worker more memory, or {advice}."
         )
     return min(fitting, most)
 

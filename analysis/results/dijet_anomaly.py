@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.results.dijet_figures import events_text
+from analysis.results.dijet_figures import events_text, interval_text
 from analysis.results.dijet_report import Report, Settings
 from analysis.results.dijet_sections import mass_section, null_section
 from analysis.results.dijet_signal import signal_section
@@ -118,18 +118,24 @@ def _summary(training: DijetTraining | None, results: Results, settings: Setting
             best = _best_crossing(training, results, size, level)
             if best is not None:
                 lines.append(
-                    f"{level:g}σ takes about {best[0]:,.0f} injected events in samples of {size:,d} ({best[1]} GeV)."
+                    f"{level:g}σ takes about {best[0]:,.0f} injected events (68 % interval: {best[1]}) in samples of "
+                    f"{size:,d}, in one pair ({best[2]} GeV), before the look-elsewhere effect."
                 )
     return tuple(lines)
 
 
-def _best_crossing(training: DijetTraining, results: Results, size: int, level: float) -> tuple[float, str] | None:
-    """The fewest signal events at a significance among the pairs, and the pair; None where none reaches it."""
+def _best_crossing(training: DijetTraining, results: Results, size: int, level: float) -> tuple[float, str, str] | None:
+    """The fewest signal events at a significance among the pairs, their interval and the pair.
+
+    None where none reaches it.
+    """
     found = []
     for pair in training.settings.touched_pairs:
-        value = results[f"signal.{size}.{training.pair_key(pair)}.events_at_{level:g}_sigma"].value
+        name = f"signal.{size}.{training.pair_key(pair)}.events_at_{level:g}_sigma"
+        value = results[name].value
         if value is not None:
-            found.append((value, training.pair_title(pair)))
+            interval = interval_text(results[f"{name}.low"], results[f"{name}.high"])
+            found.append((value, interval, training.pair_title(pair)))
     return min(found, default=None)
 
 
@@ -146,9 +152,14 @@ def _key_figures(training: DijetTraining | None, results: Results, settings: Set
         size = max(training.signal)
         for pair in training.settings.touched_pairs:
             for level in settings.levels:
-                title = f"Injected events at {level:g}σ, {training.pair_title(pair)} GeV, {size:,d} events"
-                number = results[f"signal.{size}.{training.pair_key(pair)}.events_at_{level:g}_sigma"]
-                shown.append(KeyFigure(title, events_text(number)))
+                title = (
+                    f"Injected events at {level:g}σ in one pair, before the look-elsewhere effect, "
+                    f"{training.pair_title(pair)} GeV, {size:,d} events"
+                )
+                name = f"signal.{size}.{training.pair_key(pair)}.events_at_{level:g}_sigma"
+                low, high = results[f"{name}.low"], results[f"{name}.high"]
+                interval = f" (68 %: {interval_text(low, high)})" if low.value is not None else ""
+                shown.append(KeyFigure(title, events_text(results[name]) + interval))
     return tuple(shown)
 
 

@@ -158,6 +158,13 @@ def events_text(quantity: Quantity) -> str:
     return format_number(None if quantity.value is None else round(quantity.value))
 
 
+def interval_text(low: Quantity, high: Quantity) -> str:
+    """An interval of numbers of signal events for people, open above where its end was not reached."""
+    if low.value is None:
+        return events_text(low)
+    return f"{events_text(low)} to {events_text(high)}" if high.value is not None else f"above {events_text(low)}"
+
+
 def p_values(
     training: DijetTraining, size: int, signal: int, replicas: int, rng: np.random.Generator, results: Results
 ) -> PValues:
@@ -210,7 +217,6 @@ def p_values(
 def bin_figures(training: DijetTraining, unit: str, results: Results) -> list[list[Any]]:
     """A row per bin: events of the pool, their weighted yield, shares of gluon jets and of events by flavour."""
     rows: list[list[Any]] = []
-    jets_per_event = int(training.pool["jets_per_event"])
     for index, facts in enumerate(training.pool["bins"], start=1):
         prefix = f"pool.bin{index}"
         events = int(facts["events"])
@@ -219,8 +225,8 @@ def bin_figures(training: DijetTraining, unit: str, results: Results) -> list[li
         yield_ = Quantity(facts["weighted"], math.sqrt(facts["weighted_squares"]), unit)
         row.append(results.add(f"{prefix}.weighted", yield_))
         for name in ("gluons", "all_gluon", "mixed", "no_gluon"):
-            of = events * (jets_per_event if name == "gluons" else 1)
-            row.append(results.add(f"{prefix}.{name}", _share(facts[name], of)))
+            known = int(facts["known_jets" if name == "gluons" else "known_events"])
+            row.append(results.add(f"{prefix}.{name}", _share(facts[name], known)))
         rows.append(row)
     return rows
 

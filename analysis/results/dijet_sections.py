@@ -45,7 +45,8 @@ def mass_section(report: Report) -> Section:
         header = ("Bin", "Events", f"Weighted [{report.unit}]", "Gluon jets", "gg", "qg", "qq")
         notes = (
             "Events that samples are drawn from. Shares: of gluons among the jets and of event types (gg: all jets "
-            "from gluons, qq: none), among those whose parton is known, without weights; uncertainties are binomial.",
+            "from gluons, qq: none), among those whose parton is known, without weights. Uncertainties are binomial: "
+            "the jets of an event are taken as independent.",
         )
         tables.append(
             table("Bins of the event mass", header, bin_figures(report.training, report.unit, report.results), notes)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.results.dijet_figures import PValue, crossing_figures, events_text, p_values, pair_figures, power_figures
+from analysis.results.dijet_figures import (
+    PValue,
+    crossing_figures,
+    events_text,
+    interval_text,
+    p_values,
+    pair_figures,
+    power_figures,
+)
 from analysis.results.dijet_plots import PowerCurve, draw_power
 from analysis.results.dijet_report import Report
 from analysis.results.dijet_statistics import Power
@@ -72,7 +80,7 @@ def _crossing_table(report: Report, training: DijetTraining, powers: dict[tuple[
         for level in report.settings.levels:
             value, low, high = crossing_figures(training, size, pair, found, level, report.results)
             flags = value.flags if events_text(value) == MISSING else ()
-            row += [Cell(events_text(value), True, flags), Cell(_interval(low, high), True)]
+            row += [Cell(events_text(value), True, flags), Cell(interval_text(low, high), True)]
         rows.append(row)
     header = ["Events", "Bins [GeV]"]
     for level in report.settings.levels:
@@ -89,12 +97,6 @@ def _p_cell(p: PValue) -> Cell:
 
     interval = f" ({text(p.low)} to {text(p.high)})" if p.low.value is not None else ""
     return Cell(f"{text(p.value)}{interval}", True, p.value.flags)
-
-
-def _interval(low: Quantity, high: Quantity) -> str:
-    if low.value is None:
-        return events_text(low)
-    return f"{events_text(low)} to {events_text(high)}" if high.value is not None else f"above {events_text(low)}"
 
 
 def _signal_table(report: Report, training: DijetTraining) -> Table:
@@ -138,8 +140,9 @@ def _look_elsewhere(report: Report, training: DijetTraining) -> Section:
     text = (
         f"A search looks at {pairs} pairs at once, so the largest of {pairs} fluctuations counts. Global: for each "
         f"sample with signal, how often the largest standardised AUC among all {pairs} pairs is as large in samples "
-        "without signal, with the correlations of the pairs as they are in the samples. Counted p-values cannot be "
-        "smaller than 1/(n + 1) with n samples without signal.",
+        "without signal, with the correlations of the pairs as they are in the samples. A sample is compared with "
+        "n = S − 1 of the S samples without signal, all but its own: counted p-values cannot be smaller than "
+        "1/(n + 1) = 1/S.",
         "Beyond that there is only the extrapolation by a Gaussian: Student's t with n − 1 degrees of freedom and the "
         "factor √(1 + 1/n), since mean and deviation are estimated from n samples; the global bound is the smallest of "
         f"these times the {pairs} pairs (Bonferroni). It holds as far as the AUC are Gaussian, which n samples do not "

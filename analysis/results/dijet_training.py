@@ -97,8 +97,10 @@ def load_training(run: RunDirectory) -> DijetTraining | None:
     for files in run.models:
         if files.result.get("task") not in ("pairs", "composition"):
             raise UserError(f"{files.directory / 'result.json'} is no training of dijet_anomaly: train again")
-        if "settings" not in files.result or any(
-            "observables" not in one for one in files.result["members"] if files.result["task"] == "pairs"
+        if (
+            "settings" not in files.result
+            or any("observables" not in one for one in files.result["members"] if files.result["task"] == "pairs")
+            or any("known_jets" not in one for one in files.result["pool"]["bins"])
         ):
             raise UserError(f"{files.directory} was trained by an earlier version: train again")
     present = _settings(run)

@@ -126,8 +126,8 @@ def scan_section(report: Report, training: Training) -> Section:
             figures = (float(mean[first, second]), float(spread[first, second]))
             row.append(report.share(f"scan.{one}_{two}.accuracy", *figures))
         rows.append(row)
-    report.results.add("scan.lowest", Quantity(float(mean.min()), None, "1"))
-    report.results.add("scan.highest", Quantity(float(mean.max()), None, "1"))
+    for name, at in (("lowest", int(mean.argmin())), ("highest", int(mean.argmax()))):
+        report.share(f"scan.{name}", float(mean.flat[at]), float(spread.flat[at]))
     features = REPRESENTATIONS[scan["representation"]]
     text = [
         f"{_described(settings.recipe, ('h1', 'h2'))}; features {', '.join(features)}; "
@@ -248,13 +248,17 @@ def _inputs_table(report: Report, limits: Raw) -> Table:
         for name, its in _inputs(limits, sample, kind).items():
             key = f"inputs.{name}.{kind}.{sample}"
             separation = report.results.add(f"{key}.separation", Quantity(its["separation"], None, "1"))
-            left = report.share(f"{key}.accuracy", its["input_accuracy"])
-            rows.append([name, title, separation, left, report.share(f"{key}.single", its["single_accuracy"])])
+            left, single = (
+                report.counted(f"{key}.{short}", its[accuracy], limits["leptons"][sample]["test"], "no test lepton")
+                for short, accuracy in (("accuracy", "input_accuracy"), ("single", "single_accuracy"))
+            )
+            rows.append([name, title, separation, left, single])
     header = ("Representation", "Training", "Separation", "Accuracy left in the inputs", "… in single precision")
     notes = (
         "Separation: median difference of the input of a muon and of an electron with the same momentum, in standard "
         "deviations of the input, where it is largest. Accuracy left: cut on E² − p², calculated from the inputs as "
-        "the network has them, rounded to single precision: in double precision, and with every step in single one.",
+        "the network has them, rounded to single precision: in double precision, and with every step in single one, "
+        "with its binomial error.",
     )
     return table("What the inputs hold of the mass", header, rows, notes)
 
@@ -327,8 +331,8 @@ def _by_pt(report: Report, training: Training, improved: dict[str, Sequence[Raw]
         for name, title in (("limit", "limit"), ("mass_cut", METHODS["mass_cut"])):
             curves.append((title, [one["accuracy"] for one in methods[name]["by_pt"]]))
     for one, value in zip(bins, mean(best), strict=True):
-        flags = () if value is not None else ("no test lepton",)
-        report.share(f"best.{STORED}.pt_{one['low']:g}_{one['high']:g}.accuracy", value, None, *flags)
+        name = f"best.{STORED}.pt_{one['low']:g}_{one['high']:g}.accuracy"
+        report.counted(name, value, one["leptons"], "no test lepton")
     caption = captions.along_bins(bins, curves, "pT")
     return report.keep(
         draw_bins(bins, curves, "pT [GeV] (test leptons)", report.label), "accuracy_pt", caption, "Accuracy per pT bin"

@@ -17,6 +17,7 @@ from analysis.results.run_files import RunDirectory
 from analysis.results.tables import EventTable
 from training.lepton_id import KINDS, tasks
 from training.lepton_id import Settings as TrainingSettings
+from training.lepton_limit import binomial_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,6 +84,12 @@ class Report:
         """Keep a share, or a difference of shares, as a figure of results.json."""
         return self.results.add(name, Quantity(value, error, "1", flags))
 
+    def counted(self, name: str, value: float | None, number: int, reason: str) -> Quantity:
+        """Keep the share of `number` leptons with its binomial error; `reason` is why there is none."""
+        if value is None:
+            return self.share(name, None, None, reason)
+        return self.share(name, value, binomial_error(value, number))
+
 
 def load_training(run: RunDirectory) -> Training | None:
     """The trainings of a run; None when there is none. Raises UserError when a result is not of this analysis."""
@@ -97,11 +104,17 @@ def load_training(run: RunDirectory) -> Training | None:
             key = ".".join(str(part) for part in error.errors()[0]["loc"])
             message = f"{files.directory / 'result.json'} was made by another version ({key}): train again"
             raise UserError(message) from error
+        if any(isinstance(rms, float) for one in _limits(files.result) for rms in one["rms_error"]):
+            raise UserError(f"{files.directory} was trained by an earlier version: train again")
     found = {str(files.result["task"]): files.result for files in run.models}
     block = run.manifest.configuration.get("training", {})
     settings = TrainingSettings.model_validate({key: value for key, value in block.items() if key != "module"})
     now = {task.kind: task.settings.model_dump(mode="json") for task in tasks(settings, seed=0)}
     return Training(found, tuple(kind for kind, result in found.items() if result["settings"] != now[kind]))  # type: ignore[index]
+
+
+def _limits(result: Raw) -> list[Raw]:
+    return list(result["samples"].values()) if result["task"] == "limits" else []
 
 
 def mean_of(members: Sequence[Raw], key: str) -> tuple[float, float | None]:

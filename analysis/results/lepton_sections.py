@@ -129,7 +129,8 @@ def mass_section(report: Report, training: Training, limits: Raw) -> Section:
     figure = draw_flavours([("mass [GeV]; E < p in the first bin", edges, inside)], report.label, cut=MASS_CUT)
     baseline = limits["samples"][STORED]["methods"]["mass_cut"]
     accuracy = report.share("baseline.accuracy", baseline["accuracy"], baseline["error"])
-    negative = report.share("negative_m2", limits["samples"][STORED]["negative"])
+    number = sum(limits["leptons"][STORED].values())
+    negative = report.counted("negative_m2", limits["samples"][STORED]["negative"], number, "no lepton")
     confusion = np.array(baseline["confusion"], np.float64)
     pictures = (
         report.keep(
@@ -162,7 +163,8 @@ def limit_section(report: Report, limits: Raw) -> Section:
         if "expected" in of_sample:
             expected = report.share(f"limit.{sample}.expected", of_sample["expected"], of_sample["expected_error"])
             rows.append([SAMPLE_TITLES[sample], "limit, expected: mean of the larger probability", expected])
-            ties = report.share(f"limit.{sample}.ties", of_sample["ties"])
+            number = limits["leptons"][sample]["test"]
+            ties = report.counted(f"limit.{sample}.ties", of_sample["ties"], number, "no test lepton")
             rows.append([SAMPLE_TITLES[sample], "share of leptons that could be either", ties])
     notes = (
         "Balanced test leptons, the same for all; errors are binomial. The limit knows how each lepton's pT, η and E "
@@ -213,12 +215,14 @@ def _precision_table(report: Report, stored: Raw) -> Table:
     for number, one in enumerate(stored["methods"]["limit"]["by_p"]):
         key = f"{one['low']:g}_{one['high']:g}"
         rms = stored["rms_error"][number]
-        error = report.results.add(f"m2_error.p_{key}", Quantity(rms, None, "GeV2", () if rms else ("no lepton",)))
+        value, spread = (None, None) if rms is None else rms
+        quantity = Quantity(value, spread, "GeV2", ("no lepton",) if rms is None else ())
+        error = report.results.add(f"m2_error.p_{key}", quantity)
         row: list[Cell | Value] = [f"{one['low']:g} to {one['high']:g}", one["leptons"], error]
         for method in METHODS:
             accuracy = stored["methods"][method]["by_p"][number]["accuracy"]
-            flags = () if accuracy is not None else ("no test lepton",)
-            row.append(report.share(f"{method}.p_{key}.accuracy", accuracy, None, *flags))
+            row.append(report.counted(f"{method}.p_{key}.accuracy", accuracy, one["leptons"], "no test lepton"))
         rows.append(row)
     header = ("p [GeV]", "Test leptons", "RMS error of E² − p² [GeV²]", *METHODS.values())
-    return table(f"Accuracy by momentum; the squared mass of a muon is {MUON:.4f} GeV²", header, rows)
+    notes = ("Errors of accuracies are binomial, those of the RMS from the spread of the squared errors.",)
+    return table(f"Accuracy by momentum; the squared mass of a muon is {MUON:.4f} GeV²", header, rows, notes)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ def results(directory: Path) -> dict[str, Any]:
     return found
 
 
+def without_uncertainty(found: dict[str, Any]) -> list[str]:
+    """Figures that are measured with leptons and have no uncertainty."""
+    # Counts and what the run took; the separation is calculated, for the spectra that the leptons have.
+    exact = ("cutflow.", "dropped.", "sample.", "stage.", "worker.", "run.")
+    return [
+        name for name, entry in found.items()
+        if not name.startswith(exact) and not name.endswith(".separation")
+        and entry["value"] is not None and entry["uncertainty"] is None
+    ]  # fmt: skip
+
+
 @pytest.mark.skipif(importlib.util.find_spec("pythia8mc") is None, reason="the extra `simulation` is not installed")
 @pytest.mark.timeout(LONG + 60)
 def test_simulated_leptons_in_both_precisions(tmp_path: Path, full_size: bool) -> None:
@@ -54,6 +66,7 @@ def test_simulated_leptons_in_both_precisions(tmp_path: Path, full_size: bool) -
     # Of the reduced run's 650 test leptons, six are a per cent.
     assert found["best.double.accuracy"]["value"] >= (0.999 if full_size else 0.99)
     assert found["best.stored.below_limit"]["value"] <= (TOLERANCE if full_size else 0.02)
+    assert without_uncertainty(found) == []
     assert found["limit.double.accuracy"]["value"] == 1
     assert 0.9 < found["limit.stored.accuracy"]["value"] < 1
     assert set(load_networks(tmp_path / "out" / "models" / "improved")) == {"stored", "double"}
@@ -99,6 +112,14 @@ def test_real_leptons_of_atlas_alone(test_data: Path, tmp_path: Path) -> None:
     assert found["limit.stored.accuracy"]["value"] > 0.97
     assert found["limit.stored.accuracy"]["value"] >= found["middle_cut.stored.accuracy"]["value"] - 1e-3
     assert 0 < found["limit.stored.ties"]["value"] < 0.05
+    assert without_uncertainty(found) == []
+    limits = json.loads((tmp_path / "out" / "models" / "limits" / "result.json").read_text())
+    some = [one for one in limits["samples"]["stored"]["methods"]["mass_cut"]["by_p"] if 0 < (one["accuracy"] or 0) < 1]
+    assert some
+    for one in some:
+        error = math.sqrt(one["accuracy"] * (1 - one["accuracy"]) / one["leptons"])
+        name = f"mass_cut.p_{one['low']:g}_{one['high']:g}.accuracy"
+        assert found[name]["uncertainty"] == pytest.approx(error)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "only E was rounded" in page
     assert "could be electrons as well as muons" in page

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 from support.dijet_skims import EDGES, make_events, write_events
 
 from processors.dijet_anomaly import Settings as ProcessorSettings
 from training.dijet_anomaly import Settings, check, completed, roles, run, tasks
-from training.dijet_evaluation import area, cached_pool
+from training.dijet_evaluation import area, cached_pool, flavour_facts
 from training.dijet_members import Key, Samples, jet_flavour, keys
 from training.jet_observables import observables
 from training.samples import Sample
@@ -140,7 +141,8 @@ def test_the_recorded_numbers_are_those_of_the_sample(tmp_path: Path, sample: Sa
             low, high = settings().bin_edges[member["pair"] + offset : member["pair"] + offset + 2]
             chosen = [i for i in events.tolist() if low <= drawn.pool.mass[i] < high]
             partons = drawn.pool.partons[chosen]
-            assert facts["events"] == len(chosen)
+            assert facts["events"] == facts["known_events"] == len(chosen)
+            assert facts["known_jets"] == 2 * len(chosen)
             assert facts["gluons"] == pytest.approx(float(np.mean(partons == 21)))
             assert facts["all_gluon"] == pytest.approx(float(np.mean((partons == 21).all(axis=1))))
             assert facts["no_gluon"] + facts["mixed"] + facts["all_gluon"] == pytest.approx(1.0)
@@ -154,6 +156,24 @@ def test_the_recorded_numbers_are_those_of_the_sample(tmp_path: Path, sample: Sa
         assert member["observables"]["multiplicity"] == pytest.approx(np.mean((upper > lower) + 0.5 * (upper == lower)))
     assert result["shared_fraction"] == 1500 / len(drawn.pool)
     assert [facts["low"] for facts in result["pool"]["bins"]] == [660, 760, 860]
+
+
+def test_shares_are_among_the_jets_of_known_flavour(tmp_path: Path) -> None:
+    """Of 1000 events 300 have a first jet, 100 of these a second one, too, whose parton is not known."""
+    columns = make_events(np.random.default_rng(2), 1000)
+    partons = np.array(columns["jet_parton_id"].flatten()).reshape(1000, 2)
+    partons[:300, 0], partons[:100, 1] = 0, 0
+    columns["jet_parton_id"] = pa.ListArray.from_arrays(np.arange(1001, dtype=np.int32) * 2, partons.ravel())
+    some = settings()
+    sample = write_events(tmp_path, "QCD", columns)
+    pool = Samples(cached_pool([sample], some, 5), some, 5)
+    facts = flavour_facts(pool, np.arange(len(pool.pool)))
+    inside = (columns["mjj"] >= 660) & (columns["mjj"] < 1160)
+    known = partons[inside] != 0
+    assert (facts["known_jets"], facts["known_events"]) == (known.sum(), known.all(axis=1).sum())
+    assert facts["events"] == inside.sum() > facts["known_events"] > 0
+    assert facts["gluons"] == pytest.approx((partons[inside][known] == 21).mean())
+    assert facts["all_gluon"] == pytest.approx((partons[inside][known.all(axis=1)] == 21).all(axis=1).mean())
 
 
 def test_quarks_and_gluons_are_told_apart(tmp_path: Path, sample: Sample, drawn: Samples) -> None:

@@ -13,7 +13,7 @@ from support.lepton_skims import columns, sample
 from processors.lepton_id import SCHEMAS
 from processors.lepton_id_processor import leading_columns
 from processors.readers import read_root
-from training import lepton_data
+from training import lepton_data, lepton_networks
 from training.lepton_data import Leptons, divided, read_leptons, scaled
 from training.lepton_id import KINDS, Settings, check, run, tasks
 from training.lepton_limit import (
@@ -25,12 +25,14 @@ from training.lepton_limit import (
     density,
     limit_answers,
     posterior,
+    rms_with_error,
     rounding_model,
 )
 from training.lepton_models import load_networks, save_best
 from training.lepton_networks import Task, Trained, network_of, train
 from training.lepton_settings import Recipe, Scan, Steps
 from training.samples import Sample
+from training.stack_size import SHARE, bytes_per_replica
 
 SMALL = Settings(
     seeds=2,
@@ -161,6 +163,14 @@ def test_scaling_in_double_precision() -> None:
     assert np.array_equal(scaled(np.zeros((3, 1)), rows, "mean"), np.zeros((3, 1)))
 
 
+def test_the_error_of_a_root_mean_square_is_its_spread() -> None:
+    rng = np.random.default_rng(2)
+    found = np.array([rms_with_error(rng.normal(0, 3, 400)) for _ in range(400)])
+    assert found[:, 0].std() == pytest.approx(found[:, 1].mean(), rel=0.15)
+    assert rms_with_error(np.zeros(5)) == (0.0, 0.0)
+    assert rms_with_error(np.array([-2.0])) == (2.0, 2.0)
+
+
 def test_a_padded_network_learns_as_it_does_alone() -> None:
     rng = np.random.default_rng(1)
     wide, narrow = rng.normal(size=(300, 3)), rng.normal(size=(300, 1))
@@ -186,6 +196,50 @@ def test_a_padded_network_learns_as_it_does_alone() -> None:
     by_cores = train(members, recipe, threads=2)
     for one, other in zip(together, by_cores, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=2e-5)
+
+
+@pytest.mark.parametrize(("threads", "at_once"), [(1, 4), (1, 1), (2, 2)])
+def test_networks_that_train_in_turns_learn_as_together(
+    threads: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory is short: the least that `at_once` networks need on each of the threads is all there is."""
+    rng = np.random.default_rng(4)
+    table, rows = rng.normal(size=(300, 2)), np.arange(300)
+    label = (table[:, 0] > 0).astype(np.int64)
+    members = [
+        Task(table, label, rows[:200], rows[200:], (3, 2), np.random.SeedSequence(9, spawn_key=(number,)))
+        for number in range(7)
+    ]
+    recipe = Recipe(epochs=40, optimizer="adam", learning_rate=0.02)
+    expected = train(members, recipe, threads=1)
+    network, stacks = network_of(2, (3, 2)), []
+    each = bytes_per_replica(network, 200, 200) + lepton_networks.ROW_BYTES * 300
+    needed = at_once * each + lepton_networks.TABLE_BYTES * 2 * 300
+    train_stack = lepton_networks._train_stack
+
+    def noted(tasks: Any, *words: Any, **options: Any) -> Any:
+        stacks.append(len(tasks))
+        return train_stack(tasks, *words, **options)
+
+    monkeypatch.setattr(lepton_networks, "_train_stack", noted)
+    monkeypatch.setattr(lepton_networks, "free_memory", lambda _: threads * (int(needed / SHARE) + 1))
+    found = train(members, recipe, threads=threads)
+    assert sorted(stacks) == {(1, 4): [3, 4], (1, 1): [1] * 7, (2, 2): [1, 2, 2, 2]}[threads, at_once]
+    for one, other in zip(found, expected, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-4)
+    assert not np.allclose(found[0].scores, found[1].scores, atol=1e-3)
+
+
+def test_fewer_threads_where_each_would_have_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.arange(100)
+    task = Task(np.ones((100, 1)), rows % 2, rows[:50], rows[50:], (2, 2), np.random.SeedSequence(1))
+    network = network_of(1, (2, 2))
+    one = bytes_per_replica(network, 50, 50) + lepton_networks.ROW_BYTES * 100 + lepton_networks.TABLE_BYTES * 100
+    parts, at_once = lepton_networks._divided([task] * 4, network, 4, int(2.5 * one / SHARE))
+    assert ([len(part) for part in parts], at_once) == ([2, 2], 1)
+    monkeypatch.setattr(lepton_networks, "free_memory", lambda _: int(0.9 * one / SHARE))
+    with pytest.raises(ValueError, match=r"one network takes about .* GB.* more memory, or let training\.leptons"):
+        train([task] * 4, Recipe(epochs=5), threads=4)
 
 
 def test_every_task_from_the_skim_to_its_figures(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ class EventNumbers(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    SIM300: int = Field(default=80_000, ge=1, description="events with hard partons of 300 to 470 GeV")
-    SIM470: int = Field(default=4_000, ge=1, description="events with hard partons of 470 to 600 GeV")
+    SIM300: int = Field(default=80_000, ge=1, description="events with hard partons of 335 to 470 GeV")
+    SIM470: int = Field(default=4_000, ge=1, description="events with hard partons of 470 to 560 GeV")
 
 
 class Settings(BaseModel):

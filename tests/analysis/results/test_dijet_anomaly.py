@@ -228,6 +228,7 @@ def test_the_page_has_the_plots_and_says_what_was_done(finished: tuple[Path, lis
         "9 samples of each size were drawn without replacement", "each event was equally likely",
         "Two samples of one pool share events", "every sample entered every pair", "look-elsewhere", "Student&#39;s t",
         "Bonferroni", "All jets of an event are in the same subset", "as many of each bin as chance gives",
+        "n = S − 1 of the S samples without signal", "GeV), before the look-elsewhere effect.",
     ):  # fmt: skip
         assert sentence.lower() in page.lower(), sentence
     assert any("known to 25 % at best" in flag for flag in flags)

@@ -58,6 +58,7 @@ def test_constants_are_shown_in_full(manifest: Manifest) -> None:
     row = next(row for row in rows if row[0] == "ZZ")
     assert row[8:] == ["1.5376", "2.03795456×10¹⁴", "0.95088"]
     assert row[4:8] == ["1", "812", "812", "1"]
+    assert results["sample.ZZ.entries"].unit == results["sample.ZZ.processed"].unit == "entries"
     assert results["sample.ZZ.xsec"].as_json() == {"value": 1.5376, "uncertainty": None, "unit": "pb"}
     simulated = next(row for row in rows if row[0] == "ggH125_ZZ4lep")
     assert simulated[3] == "simulated"

@@ -12,7 +12,7 @@ import pytest
 
 from analysis.datasets.simulation import cms_jets, cms_response, dijets, dijets_filter, mod_file, pythia
 from analysis.datasets.simulation.cms_jets import Momenta
-from analysis.datasets.simulation.dijets_plan import SLICES, DijetTask, Settings, plan
+from analysis.datasets.simulation.dijets_plan import SLICES, DijetTask, EventNumbers, Settings, plan
 from analysis.errors import UserError
 from processors.dijet_anomaly import Settings as Selection
 from processors.dijet_anomaly import build
@@ -28,6 +28,12 @@ def tasks(events: int = 150, **changes: Any) -> list[DijetTask]:
 def tables(path: Path) -> dict[str, Any]:
     with h5py.File(path) as file:
         return {name: file[name][:] for name in file}
+
+
+def test_the_options_say_which_partons_are_generated() -> None:
+    assert set(EventNumbers.model_fields) == set(SLICES)
+    for name, of_sample in SLICES.items():
+        assert f"{of_sample.low:g} to {of_sample.high:g} GeV" in str(EventNumbers.model_fields[name].description)
 
 
 @pytest.fixture(scope="module")
