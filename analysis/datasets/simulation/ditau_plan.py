@@ -14,8 +14,8 @@ from analysis.datasets.simulation import cms_response, pythia
 from analysis.errors import UserError
 
 SAMPLE = "HTT"
-# Changes whenever the response to taus, leptons, jets and missing momentum does.
-VERSION = 1
+# Changes whenever the masses or the response to taus, leptons, jets and missing momentum do.
+VERSION = 2
 # About a minute.
 _EVENTS_PER_TASK = 10_000
 
@@ -31,7 +31,7 @@ class Settings(BaseModel):
         default=(50.0, 1000.0), description="masses of the Higgs boson, spread between these [GeV]"
     )
     mass_step: float = Field(
-        default=10.0, gt=0, description="masses are even in a step of this width, and continuous [GeV]"
+        default=10.0, gt=0, description="masses are nearly even in a step of this width, and continuous [GeV]"
     )
     mass_power: float = Field(
         default=0.0, description="events per GeV go as the mass to this power; below 0: more at low masses"

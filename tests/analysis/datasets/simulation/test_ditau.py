@@ -71,6 +71,17 @@ def test_coffea_reads_events_whose_truth_hangs_together(made: tuple[Path, dict[s
 
 
 @pytest.mark.slow
+def test_masses_are_nearly_even_within_a_step(tmp_path: Path) -> None:
+    pytest.importorskip("pythia8mc", reason="the extra `simulation` is not installed")
+    (task,) = tasks(events=800, mass_range=(120.0, 130.0))
+    ditau.generate(task, str(tmp_path))
+    particles = uproot.open(tmp_path / task.outputs[0][1])["Events"].arrays(["GenPart_pdgId", "GenPart_mass"])
+    mass = ak.to_numpy(ak.firsts(particles.GenPart_mass[particles.GenPart_pdgId == 25]))
+    # A width of one step would have 59% of them here, an even spectrum 50% +- 1.8%.
+    assert np.mean(np.abs(mass - 125) < 2.5) == pytest.approx(0.5, abs=0.045)
+
+
+@pytest.mark.slow
 def test_the_response_is_as_it_is_meant(made: tuple[Path, dict[str, Any]]) -> None:
     branches = uproot.open(made[0])["Events"].arrays()
     pull = [
