@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +38,28 @@ COLLINEAR = "collinear_mass"
 
 @dataclass(frozen=True)
 class Report:
-    """What the sections are made from, and where plots go."""
+    """What the sections are made from, and where plots go.
+
+    `samples` are those that the figures of the selection are from: weights of different generators do not add up.
+    """
 
     run: RunDirectory
     results: Results
     settings: Settings
     label: PlotLabel
     seed: int
+    samples: tuple[str, ...]
+
+    @property
+    def of_samples(self) -> str:
+        """Which samples, in words, for a caption."""
+        beside = " (each with its generator's weights)" if len(self.samples) > 1 else ""
+        return f"of {', '.join(self.samples)}{beside}"
+
+    def histograms(self, name: str) -> list[Any]:
+        """One histogram of each of the samples that has it."""
+        found = (self.run.histograms[sample] for sample in self.samples if sample in self.run.histograms)
+        return [named[name] for named in found if name in named]
 
     def keep(self, figure: Figure, name: str, caption: str, alt: str, *, wide: bool = False) -> Picture:
         """Write a figure in the formats of the settings."""

@@ -49,7 +49,7 @@ def inputs_section(report: Report) -> Section | None:
     picture = report.keep(
         draw_ratios(panels, report.label),
         "inputs",
-        "Reconstructed over generated for the inputs. What lies beyond the axis is in the last bin.",
+        f"Reconstructed over generated for the inputs, {report.of_samples}. The last bin has what lies beyond.",
         "Histograms of the ratio of reconstructed and generated values of the inputs",
         wide=True,
     )
@@ -72,8 +72,8 @@ def quantiles(edges: Array, counts: Array, places: tuple[float, ...]) -> Array:
 
 
 def _sum(report: Report, name: str) -> tuple[Array, Array] | None:
-    """Edges and contents of a histogram of all samples, what is beyond the axis in its last bin."""
-    histograms = [named[name] for named in report.run.histograms.values() if name in named]
+    """Edges and contents of a histogram of the report's samples, what is beyond the axis in its last bin."""
+    histograms = report.histograms(name)
     if not histograms:
         return None
     edges = np.asarray(histograms[0].axes[0].edges, np.float64)

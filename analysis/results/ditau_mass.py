@@ -49,7 +49,9 @@ def produce(directory: Path, settings: Settings) -> list[str]:
     run = RunDirectory(directory)
     run.require_skim()
     manifest, training, results = run.manifest, load_training(run), Results()
-    report = Report(run, results, settings, plot_label(manifest), int(manifest.configuration.get("seed", 0)))
+    seed = int(manifest.configuration.get("seed", 0))
+    samples = tuple(run.histograms) if training is None else tuple(training.chosen.result["samples"])
+    report = Report(run, results, settings, plot_label(manifest), seed, samples)
     bins: list[MassBin] = []
     sections: list[Section] = []
     with style():
@@ -91,7 +93,7 @@ def _selection(report: Report) -> Section:
     picture = report.keep(
         draw_efficiency(edges, efficiencies, report.label),
         "efficiency",
-        "Share of all events with a generated mass that end in each channel.",
+        f"Share of all events with a generated mass that end in each channel, {report.of_samples}.",
         "Selection efficiency against the generated mass",
         wide=True,
     )
@@ -107,9 +109,8 @@ def _selection(report: Report) -> Section:
 def _efficiencies(report: Report) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     sums: dict[str, np.ndarray] = {}
     edges = np.array([0.0, 1.0])
-    for named in report.run.histograms.values():
-        for name in ("all", *CHANNELS):
-            histogram = named[f"gen_mass_{name}"]
+    for name in ("all", *CHANNELS):
+        for histogram in report.histograms(f"gen_mass_{name}"):
             edges = np.asarray(histogram.axes[0].edges, np.float64)
             sums[name] = sums.get(name, np.zeros(len(edges) - 1)) + np.asarray(histogram.values())
     whole = sums.pop("all", np.zeros(len(edges) - 1))

@@ -1,6 +1,7 @@
 """The report of ditau_mass on real trainings with invented events, against figures worked out here."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,17 @@ def test_after_a_skim_alone_the_selection_is_shown(tmp_path: Path) -> None:
     run = make_ditau_run(tmp_path / "run", TRAINING, 100, train=False)
     assert "No model was trained in this run: the report shows the selection only." in produce(run, SETTINGS)
     assert sorted(path.name for path in (run / "plots").iterdir()) == ["efficiency.png", "inputs.png"]
+
+
+def test_efficiencies_are_those_of_the_samples_that_were_learnt_from(run: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    histograms = json.loads((copied / "histograms.json").read_text())
+    # Of another generator, whose weights are in other units, and of which nothing is selected.
+    histograms["DY"] = dict.fromkeys(histograms["HTT"], histograms["HTT"]["gen_mass_all"])
+    (copied / "histograms.json").write_text(json.dumps(histograms))
+    produce(run, SETTINGS)
+    produce(copied, SETTINGS)
+    for name in ("efficiency.tt", "efficiency.all", "input.tau1_pt.events", "input.tau1_pt.median"):
+        assert figures(copied)[name] == figures(run)[name]
+    assert "in each channel, of HTT." in (copied / "report.html").read_text()
