@@ -10,6 +10,9 @@ from support.command import hepbatch
 
 pytestmark = pytest.mark.slow
 
+#: A run of the shipped configuration takes minutes, on a busy machine several times as many.
+LONG = 1700
+
 NETWORK = "{neurons: 16, layers: 2, standardise: true, batch_size: 64, epochs: 6, learning_rate: 0.005}"
 
 
@@ -53,3 +56,16 @@ def test_a_whole_run_and_its_model(tmp_path: Path) -> None:
     exported = hepbatch("export", "ditau_mass", "--model", model, "--output", tmp_path / "mass.onnx", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
     assert (tmp_path / "mass.onnx").is_file()
+
+
+@pytest.mark.timeout(LONG + 60)
+def test_the_network_beats_every_simple_estimator(tmp_path: Path, full_size: bool) -> None:
+    pytest.importorskip("pythia8mc")
+    if not full_size:
+        pytest.skip("the shipped configuration as it is (HEPBATCH_TEST_SIZE=full)")
+    done = hepbatch("run", "ditau_mass", "--output", tmp_path / "out", cwd=tmp_path, seconds=LONG)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    # 50 GeV each from 90 to 800; the last is shorter.
+    assert found["comparison.bins"]["value"] == found["comparison.bins_won"]["value"] == 15
+    assert 0.5 < found["resolution.540_590.collinear_valid"]["value"] < 1
