@@ -49,6 +49,22 @@ def test_the_samples_of_both_energies_are_all_public() -> None:
         assert sum(entry.role == "data" for entry in catalogue.samples.values()) == data
 
 
+def test_the_b_jets_of_the_ditau_samples_are_tagged_as_in_their_year() -> None:
+    """All of 2016 postVFP: the first part of the year (preVFP, of the APV samples) has other working points."""
+    configuration, catalogue = load_configuration("ditau_mass_cms"), load_catalogue("ditau_mass")
+    settings = configuration.settings("opendata")
+    addresses = [
+        address
+        for sample in listed_opendata.samples(settings, catalogue)
+        for file in listed_opendata.files(settings, catalogue, sample)
+        for address in file.addresses
+    ]
+    assert addresses
+    assert all("/RunIISummer20UL16NanoAODv9/" in one and "106X_mcRun2_asymptotic_v17-" in one for one in addresses)
+    assert configuration.settings("processor").b_tag == 0.2489
+    assert load_configuration("ditau_mass").settings("processor").b_tag == 0.2783
+
+
 def test_the_8_tev_files_have_sizes_checksums_and_events() -> None:
     catalogue = load_catalogue("higgs4l")
     for sample in catalogue.samples:
