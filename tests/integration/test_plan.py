@@ -69,6 +69,9 @@ def test_the_trainings_are_predicted_from_shortened_ones(tmp_path: Path) -> None
     assert planned["train_workers"] == 1
     assert set(planned["training_trials"]) == {"network_full", "trees_full", "notebook", "baselines"}
     assert planned["device_hours"] * 3600 == pytest.approx(planned["train_seconds"], rel=0.01)
+    assert set(planned["proposed"]["gpu_workers"]) == set(planned["proposed"]["workers"])
+    assert all(1 <= number <= 4 for number in planned["proposed"]["gpu_workers"].values())
+    assert "gpu workers: " in done.stderr
     assert planned["total_seconds"] == pytest.approx(planned["seconds"] + planned["train_seconds"])
     for verb in (("skim", "--source", source), ("train",)):
         done = hepbatch(verb[0], "higgs4l", *verb[1:], "--output", "out", *options, cwd=tmp_path)
