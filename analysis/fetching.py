@@ -78,7 +78,10 @@ def fetch(run: Run, names: Sequence[str], limit_files: int | None) -> tuple[dict
     say(f"fetched {downloaded} of {len(wanted)} files ({kept} were there) in {facts['seconds']:.0f} s")
     bare = sum(file.path in there and not compared(file) for file in wanted)
     if bare:
-        say(f"note: of {bare} files nobody knows a checksum: only their sizes were compared")
+        say(
+            f"note: only the sizes of {bare} files were compared: no checksum of them was published, and the servers "
+            "they came from tell none"
+        )
     return _samples(catalogue, [file for file in wanted if file.path in there], totals, in_place=False), failures
 
 

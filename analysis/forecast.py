@@ -139,9 +139,10 @@ def chunk_size(loads: Mapping[str, Load], rates: Rates, workers: int) -> int:
     return max(1, round(wanted / digits) * digits)
 
 
-def workers_for(work: float, target: float) -> int:
-    """Workers that do so many seconds of work in `target` seconds."""
-    return max(1, math.ceil(work / target))
+def workers_for(work: float, target: float, most: int | None = None) -> int:
+    """Workers that do so many seconds of work in `target` seconds; no more than the `most` parts that it has."""
+    enough = max(1, math.ceil(work / target))
+    return enough if most is None else min(enough, most)
 
 
 def worker_memory(rates: Rates, entries: int) -> float:

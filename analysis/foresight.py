@@ -90,9 +90,10 @@ def _samples(request: Request) -> tuple[dict[str, Sample], list[str]]:
     samples = {**resolved.samples, **public}
     if resolved.to_simulate:
         name = request.configuration.name
+        option = "--complete" if samples else "--source"  # the one that says where these are
         how = (
             f"the simulated source has no files before the run makes them: 'hepbatch datasets simulate {name} --output "
-            f"DIR' makes them, and 'hepbatch plan {name} --source DIR' looks at them"
+            f"DIR' makes them, and 'hepbatch plan {name} {option} DIR' looks at them"
         )
         if not samples:
             raise UserError(how)

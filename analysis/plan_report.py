@@ -70,6 +70,9 @@ def content(
             "chunk_size": proposed,
             "memory_bytes": worker_memory(measured, proposed),
             "workers": {f"{target:.0f}": workers_for(predicted.work, target) for target in TARGETS},
+            "gpu_workers": None
+            if trainings is None
+            else {f"{target:.0f}": workers_for(trainings.busy, target, trainings.number) for target in TARGETS},
         },
         "probes": [asdict(probe) for probe in found.probes],
         "training_trials": {}
@@ -109,8 +112,14 @@ def lines(content: dict[str, Any], like: Path | None) -> Iterator[str]:
             f"{duration(content['total_seconds'])} for all but the report"
         )
     proposed = content["proposed"]
-    sizes = ", ".join(f"{number} for {duration(float(target))}" for target, number in proposed["workers"].items())
+    gpu = proposed["gpu_workers"]
     yield (
-        f"proposed: --set chunk_size={proposed['chunk_size']}, workers: {sizes}; "
+        f"proposed: --set chunk_size={proposed['chunk_size']}, workers: {_sizes(proposed['workers'])}; "
         f"--set cluster.pools.cpu.memory={proposed['memory_bytes'] / 2**30:g}GiB"
+        + (f"; gpu workers: {_sizes(gpu)}" if gpu is not None else "")
     )
+
+
+def _sizes(workers: dict[str, int]) -> str:
+    """Numbers of workers with the times that they are for."""
+    return ", ".join(f"{number} for {duration(float(target))}" for target, number in workers.items())

@@ -4,11 +4,13 @@ Imported only where an address is one of XRootD: it needs the packages of the ex
 """
 
 import asyncio
+import io
 import math
 import re
 from functools import lru_cache
 from typing import Any
 
+from fsspec.asyn import sync_wrapper
 from fsspec_xrootd import XRootDFileSystem
 from XRootD import client
 
@@ -20,8 +22,8 @@ LARGEST_REQUEST = 64 * 2**20
 IDLE = 600
 #: What the server says, by its code (XErrorCode in XProtocol.hh), and the client by its words: Python's type for it.
 TYPES_BY_CODE: dict[int, type[OSError]] = {
-    3010: PermissionError, 3011: FileNotFoundError, 3016: IsADirectoryError, 3030: PermissionError,
-    3034: TimeoutError, 3035: TimeoutError,
+    3010: PermissionError, 3011: FileNotFoundError, 3013: io.UnsupportedOperation, 3016: IsADirectoryError,
+    3030: PermissionError, 3034: TimeoutError, 3035: TimeoutError,
 }  # fmt: skip
 TYPES_BY_WORDS: dict[str, type[OSError]] = {
     "Operation expired": TimeoutError,
@@ -51,6 +53,15 @@ class PatientXRootD(XRootDFileSystem):  # type: ignore[misc]
         except OSError as problem:
             raise told(problem) from None
         return answers
+
+    async def _checksum(self, path: str, *words: Any) -> tuple[str, str]:
+        try:
+            kind, digits = await super()._checksum(path, *words)
+        except OSError as problem:
+            raise told(problem) from None
+        return kind, digits
+
+    checksum = sync_wrapper(_checksum)
 
     async def forget(self, path: str) -> None:
         """Has the next read open the file anew, without waiting for the end of what may be a broken connection."""

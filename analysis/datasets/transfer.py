@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import io
+import itertools
 import os
 import re
 import time
@@ -16,12 +18,15 @@ from typing import Any, BinaryIO
 from analysis.addresses import XROOTD
 from analysis.datasets.publication import DIGESTS
 from processors.errors import UnreadableFile
-from processors.patient import Patience, patience
+from processors.patient import Attempts, Patience, patience
 
 WEB = ("http://", "https://")
 #: Bytes that are held at a time; of a server that gives ranges, so many blocks are under way at once.
 BLOCK = 4 * 2**20
 AHEAD = 4
+#: A server that does not know a file's checksum yet reads the file: at least so fast [bytes/s], and a file of unknown
+#: size is taken to have so many bytes.
+OWN_PACE, TYPICAL = 1e7, 2**32
 
 
 @dataclass
@@ -49,20 +54,31 @@ def append(address: str, out: BinaryIO, told: Told, *, verified: bool) -> None:
         raise UnreadableFile(f"{address} is no address of a server: it must begin with https://, root:// or the like")
 
 
-def checksum_of_server(address: str) -> str | None:
+def checksum_of_server(address: str, size: int | None = None) -> str | None:
     """The checksum that the server of a file knows, as `kind:digits`: XRootD servers can be asked.
 
-    None of other servers, and of one that has none: then there is nothing to compare with.
+    None of other servers, and of one that says that it has none or no such file: then there is nothing to compare with.
+    `size` [bytes] tells how long it may take to compute it. Raises OSError where the server did not answer that, after
+    as many attempts as a read has: the file must not pass as one that cannot be verified.
     """
     if not address.startswith(XROOTD):
         return None
     from processors.remote import file_system
 
-    system, inner = file_system(address, patience())
-    try:
-        kind, digits = system.checksum(inner)
-    except OSError:
-        return None
+    limits = patience()
+    limit = limits.timeout + (TYPICAL if size is None else size) / OWN_PACE
+    system, inner = file_system(address, limits)
+    attempts = Attempts(address, limits)
+    for attempt in itertools.count(1):
+        try:
+            kind, digits = system.checksum(inner, timeout=limit)
+            break
+        except (FileNotFoundError, io.UnsupportedOperation):
+            return None
+        except OSError as problem:
+            unanswered = isinstance(problem, TimeoutError) and not problem.args
+            told = TimeoutError(f"no answer within {limit:.0f} s") if unanswered else problem
+            time.sleep(attempts.failed(attempt, "its checksum", told))
     return f"{kind}:{digits.lower()}" if len(digits) == DIGESTS.get(kind) else None
 
 

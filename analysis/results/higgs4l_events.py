@@ -22,6 +22,7 @@ SKIMMED = "four_leptons"
 LEPTONS = range(1, 5)
 # Colours of the notebook "How to rediscover the Higgs boson yourself"; the stack is drawn in this order.
 PROCESS_STYLE = {
+    "other": ("other", "#9b9b9b"),  # at 13 TeV; the notebook has none
     "Z, tt": (r"$Z, t\bar{t}$", "#8700da"),
     "ZZ": (r"$ZZ$", "#f90000"),
     "H125": (r"$H \rightarrow ZZ^{*} \rightarrow 4\ell$ (125 GeV)", "#4faeff"),

@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -13,6 +15,9 @@ from analysis.datasets.mod_opendata import SUBDATASETS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "full-dataset.md"
 LARGE = "1e9 events"
+WITHOUT_SIZES = "H → ττ of ditau_mass_cms"
+#: Analyses that have no rates of their own: the formats are those of 8 TeV.
+RATES_OF = {"higgs4l_13tev": "higgs4l", "lepton_id_13tev": "lepton_id"}
 #: Of the workers [s], as the page says.
 START = 10
 
@@ -29,48 +34,73 @@ def table(text: str, first: str) -> list[list[str]]:
     return rows
 
 
-def published_numbers(catalogue_name: str) -> tuple[list[int], int]:
-    """Events of each file, those of a sample evenly divided where each was not told, and bytes of all.
+@dataclass(frozen=True)
+class Numbers:
+    """Of some samples: files, events of each file or None, and bytes of all or None, where these were not told."""
 
-    Of the samples whose sizes were told.
+    files: int
+    events: list[int] | None
+    size: int | None
+
+
+def published_numbers(catalogue_name: str, *, sized: bool = True) -> Numbers:
+    """Of the samples whose sizes were told, or of the others; events of a sample are evenly divided among its files
+    where each was not told.
     """
     catalogue = load_catalogue(catalogue_name)
-    events, size = [], 0
+    files, events, size, told = 0, [], 0, True
     for sample in catalogue.samples:
         about = catalogue.publication(sample)
-        if not about.files or any(file.size is None for file in about.files):
+        if not about.files or all(file.size is not None for file in about.files) != sized:
             continue
-        size += sum(int(file.size or 0) for file in about.files)
-        if about.events is None:
-            events += [int(file.events or 0) for file in about.files]
-        else:
-            number = len(about.files)
+        number = len(about.files)
+        files += number
+        size += sum(file.size or 0 for file in about.files)
+        if about.events is not None:
             events += [about.events // number + (place < about.events % number) for place in range(number)]
-    return events, size
+        else:
+            told = told and all(file.events is not None for file in about.files)
+            events += [file.events or 0 for file in about.files]
+    return Numbers(files, events if told else None, size if sized else None)
 
 
 def expected_rows(text: str) -> list[list[str]]:
     """The last table of the page, from the others and the catalogues."""
     rates = {name: [float(one.replace(",", "")) for one in rest] for name, *rest in table(text, "rates")}
     sites = {name: (int(workers), float(rate)) for name, workers, rate in table(text, "site")}
-    public = {}
-    for name in ("higgs4l", "lepton_id", "lepton_id_cms", "ditau_mass_cms"):
-        public[name] = published_numbers(load_configuration(name).datasets)
-    events, size = public["higgs4l"]
-    public[LARGE] = ([50_000] * 20_000, round(1e9 * size / sum(events)))
     rows = []
-    for name, (of_files, published) in public.items():
-        per_second, part, opening = rates["higgs4l" if name == LARGE else name]
-        chunk = load_configuration("higgs4l" if name == LARGE else name).chunk_size
-        total, items = sum(of_files), sum(math.ceil(one / chunk) for one in of_files)
+    for name, analysis, numbers in data_sets():
+        per_second, part, opening = rates[RATES_OF.get(analysis, analysis)]
+        chunk = load_configuration(analysis).chunk_size
         for site, (workers, rate) in sites.items():
-            skim = math.ceil(items / workers) * min(chunk, max(of_files)) / per_second
-            opened, read = len(of_files) * opening / workers, published * part
-            skimmed = (opened + skim) / 60, (opened + max(skim, read / rate / 1e6)) / 60
-            held = workers * (START + 60 * skimmed[1]) / 3600
-            figures = published / 1e9, published / rate / 6e7, read / 1e9, *skimmed, total / per_second / 3600, held
-            rows.append([name, site, f"{len(of_files):,}", f"{total:,}", *map(shown, figures)])
+            opened = numbers.files * opening / workers
+            read = None if numbers.size is None else numbers.size * part
+            cells: list[float | None] = [None] * 7
+            if numbers.size is not None and read is not None:
+                cells[:3] = numbers.size / 1e9, numbers.size / rate / 6e7, read / 1e9
+            if numbers.events is not None:
+                items = sum(math.ceil(one / chunk) for one in numbers.events)
+                skim = math.ceil(items / workers) * min(chunk, max(numbers.events)) / per_second
+                cells[3], cells[5] = (opened + skim) / 60, sum(numbers.events) / per_second / 3600
+                if read is not None:
+                    in_place = opened + max(skim, read / rate / 1e6)
+                    cells[4], cells[6] = in_place / 60, workers * (START + in_place) / 3600
+            total = "?" if numbers.events is None else f"{sum(numbers.events):,}"
+            rows.append(
+                [name, site, f"{numbers.files:,}", total, *("?" if one is None else shown(one) for one in cells)]
+            )
     return rows
+
+
+def data_sets() -> Iterator[tuple[str, str, Numbers]]:
+    """Each row's name, the analysis whose settings it has, and what is known of its files."""
+    for name in ("higgs4l", "higgs4l_13tev", "lepton_id", "lepton_id_13tev", "lepton_id_cms", "ditau_mass_cms"):
+        yield name, name, published_numbers(load_configuration(name).datasets)
+    yield WITHOUT_SIZES, "ditau_mass_cms", published_numbers("ditau_mass", sized=False)
+    like = published_numbers("higgs4l")
+    assert like.events is not None
+    assert like.size is not None
+    yield LARGE, "higgs4l", Numbers(20_000, [50_000] * 20_000, round(1e9 * like.size / sum(like.events)))
 
 
 def shown(figure: float) -> str:
@@ -121,3 +151,10 @@ def test_the_workers_are_those_of_the_clusters_files() -> None:
     for name, file in (("Slurm", "slurm"), ("lxplus", "lxplus")):
         content = yaml.safe_load((CONFIGS / "clusters" / f"{file}.yaml").read_text())
         assert sites[name] == content["pools"]["cpu"]["workers"]["maximum"]
+
+
+def test_what_is_not_known_is_not_made_up() -> None:
+    """Cells are empty where neither records nor bookkeeping tell events or bytes, and nowhere else."""
+    unknown = {name for name, _, numbers in data_sets() if numbers.events is None or numbers.size is None}
+    assert unknown == {"higgs4l_13tev", "lepton_id_13tev", WITHOUT_SIZES}
+    assert {row[0] for row in table(PAGE.read_text(), "data set") if "?" in row} == unknown

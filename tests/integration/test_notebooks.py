@@ -1,4 +1,4 @@
-"""The notebooks of docs/notebooks run from the first cell to the last, on a small run that they make themselves."""
+"""The notebooks of docs/notebooks run from the first cell to the last, on a small run of theirs, also as published."""
 
 import math
 import os
@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from support.command import HEPBATCH, make_source
+from support.http_files import serving
 from support.lepton_files import lepton, write
 from support.mod_files import jet_tables, write_jets
 from support.nano_files import write_nano
 
+from analysis.publishing import publish_run
 from processors.lepton_mass import ELECTRON_MASS, MUON_MASS
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
@@ -115,29 +117,68 @@ def test_each_notebook_has_a_test() -> None:
     assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(EACH)
 
 
-@pytest.mark.parametrize("name", EACH)
-def test_a_notebook_runs_and_shows_what_is_in_its_run(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nbformat = pytest.importorskip("nbformat", reason="the extra `dev` is not installed")
-    nbclient = pytest.importorskip("nbclient", reason="the extra `dev` is not installed")
+@pytest.fixture(scope="module", params=EACH)
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, Path]:
+    """A notebook's name, the notebook after it has made its run, and the directory of that."""
+    name = str(request.param)
+    directory = tmp_path_factory.mktemp(name)
     one = EACH[name]
     settings = ("results.formats=[png]", *one.settings)
-    words = ["--source", str(one.source(tmp_path / "source")), "--workers", "2"]
-    monkeypatch.setenv("PATH", os.pathsep.join([str(HEPBATCH.parent), os.environ["PATH"]]))
-    monkeypatch.setenv("HEPBATCH_RUN", str(tmp_path / "run"))
-    monkeypatch.setenv("HEPBATCH_OPTIONS", shlex.join([*words, *(word for key in settings for word in ("--set", key))]))
+    words = ["--source", str(one.source(directory / "source")), "--workers", "2"]
+    words += [word for key in settings for word in ("--set", key)]
+    variables = {"HEPBATCH_RUN": str(directory / "run"), "HEPBATCH_OPTIONS": shlex.join(words)}
+    return name, executed(name, directory, variables), directory / "run"
+
+
+def executed(name: str, directory: Path, variables: dict[str, str], cells: int | None = None) -> Any:
+    """A notebook after its first cells, or all of them, were executed in a directory."""
+    nbformat = pytest.importorskip("nbformat", reason="the extra `dev` is not installed")
+    nbclient = pytest.importorskip("nbclient", reason="the extra `dev` is not installed")
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "a notebook is kept without its outputs"
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    _, *others = (cell for cell in notebook.cells if cell.cell_type == "code")  # the first one makes the run
+    notebook.cells = notebook.cells[:cells]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.pathsep.join([str(HEPBATCH.parent), os.environ["PATH"]]))
+        for variable, value in variables.items():
+            patch.setenv(variable, value)
+        nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(directory)}}).execute()
+    return notebook
+
+
+def shows_its_run(name: str, notebook: Any) -> None:
+    """What the cells after the first one, which makes or brings the run, say and draw is there."""
+    one = EACH[name]
+    _, *others = (cell for cell in notebook.cells if cell.cell_type == "code")
     said = "".join(output.get("text", "") for cell in others for output in cell.outputs)
     for words_of_a_cell in one.says:
         assert words_of_a_cell in said
     for words_of_a_line in one.once:
         assert [line.startswith(words_of_a_line) for line in said.splitlines()].count(True) == 1, said
     assert len([1 for cell in others for output in cell.outputs if _is_picture(output)]) == one.pictures
-    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_a_notebook_runs_and_shows_what_is_in_its_run(ran: tuple[str, Any, Path]) -> None:
+    name, notebook, run = ran
+    shows_its_run(name, notebook)
+    assert (run / "report.html").is_file()
+
+
+def test_a_notebook_opens_a_published_run_as_it_stands(ran: tuple[str, Any, Path], tmp_path: Path) -> None:
+    """At an address, and in a directory of this machine; nothing is run."""
+    name, _, run = ran
+    publish_run(run, f"file://{tmp_path}/published")
+    nothing = {"HEPBATCH_OPTIONS": "--source nothing-is-run"}
+    with serving(tmp_path / "published") as served:
+        notebook = executed(name, tmp_path, {"HEPBATCH_PUBLISHED": served.address, **nothing})
+    shows_its_run(name, notebook)
+    brought = tmp_path / "results" / f"{name}-published"
+    assert (brought / "manifest.json").read_bytes() == (run / "manifest.json").read_bytes()
+    assert not (brought / "ledger").exists()
+    there = {"HEPBATCH_PUBLISHED": str(tmp_path / "published"), **nothing}
+    *_, cutflow = executed(name, tmp_path, there, cells=4).cells
+    (same,) = [cell for cell in notebook.cells if cell.id == cutflow.id]
+    assert cutflow.outputs == same.outputs != []
+    assert [path.name for path in (tmp_path / "results").iterdir()] == [brought.name]
 
 
 def _is_picture(output: Any) -> bool:

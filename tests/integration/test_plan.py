@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.command import hepbatch, make_source
 from support.http_files import serving
+from support.public_files import small_analyses
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +70,9 @@ def test_the_trainings_are_predicted_from_shortened_ones(tmp_path: Path) -> None
     assert planned["train_workers"] == 1
     assert set(planned["training_trials"]) == {"network_full", "trees_full", "notebook", "baselines"}
     assert planned["device_hours"] * 3600 == pytest.approx(planned["train_seconds"], rel=0.01)
+    assert set(planned["proposed"]["gpu_workers"]) == set(planned["proposed"]["workers"])
+    assert all(1 <= number <= 4 for number in planned["proposed"]["gpu_workers"].values())
+    assert "gpu workers: " in done.stderr
     assert planned["total_seconds"] == pytest.approx(planned["seconds"] + planned["train_seconds"])
     for verb in (("skim", "--source", source), ("train",)):
         done = hepbatch(verb[0], "higgs4l", *verb[1:], "--output", "out", *options, cwd=tmp_path)
@@ -85,6 +89,30 @@ def test_the_trainings_are_predicted_from_shortened_ones(tmp_path: Path) -> None
     planned = content(tmp_path / "skim" / "plan.json")
     assert (planned["trainings"], planned["device_hours"]) == (None, None)
     assert planned["total_seconds"] == planned["seconds"]
+
+
+def test_simulated_samples_beside_public_ones_are_planned_once_they_are_there(tmp_path: Path) -> None:
+    """As docs/full-dataset.md says: without them nothing is known of the trainings, which learn from them."""
+    (tmp_path / "public").mkdir()
+    with serving(tmp_path / "public") as served:
+        ((name, events),) = small_analyses(tmp_path, tmp_path / "public", served.address, ("ditau_mass_cms",)).items()
+        options = (
+            f"{name}.yaml", "--workers", "2", "--set", "opendata.read=in_place", "--set", "simulation.events=1500",
+        )  # fmt: skip
+        without = hepbatch("plan", *options, "--source", "opendata", "--output", "without", cwd=tmp_path)
+        made = hepbatch("datasets", "simulate", *options, "--output", "events", cwd=tmp_path)
+        done = hepbatch(
+            "plan", *options, "--source", "opendata", "--complete", "events", "--output", "with", cwd=tmp_path
+        )
+    assert without.returncode == 0, without.stderr
+    assert f"'hepbatch plan {name} --complete DIR' looks at them" in without.stderr
+    assert made.returncode == 0, made.stderr
+    assert done.returncode == 0, done.stderr
+    plans = {which: content(tmp_path / which / "plan.json") for which in ("without", "with")}
+    assert plans["without"]["device_hours"] is None
+    assert set(plans["with"]["samples"]) == {*events, "HTT"}
+    assert plans["with"]["absent"] == []
+    assert plans["with"]["device_hours"] > 0
 
 
 def test_what_cannot_be_planned_is_one_sentence(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ file.Close()
 def write_13tev(path: Path, events: Sequence[Event], xsec: float, sumw: float) -> Path:
     """Writes the events, with the lists of leptons as arrays with a counter."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    counts = [len(event.leptons) for event in events]
+    counts = np.array([len(event.leptons) for event in events], np.int64)
     leptons = [lepton for event in events for lepton in event.leptons]
     columns: dict[str, Any] = {name: _column(events, *what) for name, what in EVENTS.items()}
     columns |= {
@@ -95,7 +95,8 @@ def write_13tev(path: Path, events: Sequence[Event], xsec: float, sumw: float) -
             "mini", {name: array.type.content if name == "lep" else array.dtype for name, array in columns.items()},
             counter_name=lambda group: f"{group}_n", field_name=lambda group, name: f"{group}_{name}",
         )  # fmt: skip
-        tree.extend(columns)
+        if events:
+            tree.extend(columns)
     return path
 
 

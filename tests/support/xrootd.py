@@ -27,12 +27,13 @@ xrd.network norpipa nodnr
 xrd.sched mint 8 avlt 8 maxt 256
 xrd.timeout hail 5 idle 3600 kill 1 read 5
 """
-FILES = """
+CHECKSUMS = "xrootd.chksum adler32"
+FILES = f"""
 all.role server
 all.export / r/o
-oss.localroot {data}
-xrd.protocol http:{http_port} libXrdHttp.so
-xrootd.chksum adler32
+oss.localroot {{data}}
+xrd.protocol http:{{http_port}} libXrdHttp.so
+{CHECKSUMS}
 """
 WRITABLE = FILES.replace("all.export / r/o", "all.export /")
 # Forwards to the server that the path names: root://proxy//root://server//file.
@@ -151,9 +152,9 @@ def answers(port: int) -> bool:
 
 
 @contextmanager
-def xrootd(fill: Callable[[Path], object] = lambda _: None) -> Iterator[XRootD]:
+def xrootd(fill: Callable[[Path], object] = lambda _: None, *, checksums: bool = True) -> Iterator[XRootD]:
     """A server whose directory `fill` has filled. Installs xrootd where it is absent (as root)."""
-    with _server(FILES, ("port", "http_port"), fill) as server:
+    with _server(FILES if checksums else FILES.replace(CHECKSUMS, ""), ("port", "http_port"), fill) as server:
         yield server
 
 

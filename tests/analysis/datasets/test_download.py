@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import stat
 import struct
+import time
 import zlib
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -322,10 +323,63 @@ def test_where_no_checksum_is_published_the_server_is_asked(tmp_path: Path, monk
         assert not fetch_file(file)
         Path(path).unlink()
         with monkeypatch.context() as patch:  # what goes wrong on the way
-            patch.setattr("analysis.datasets.download.checksum_of_server", lambda _: "adler32:00000001")
+            patch.setattr("analysis.datasets.download.checksum_of_server", lambda *_: "adler32:00000001")
             with pytest.raises(UnreadableFile, match="00000001 is what its server tells"):
                 fetch_file(file)
         assert not Path(path).exists()
         over_http = replace(file, addresses=(f"{server.http}/jets.h5",))
         assert fetch_file(over_http)
         assert not compared(over_http)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_while_its_checksum_is_asked_is_asked_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with xrootd(lambda directory: (directory / "jets.h5").write_bytes(CONTENT)) as server:
+        path = tmp_path / "cache" / "jets.h5"
+        file = PublicFile("SIM300", (f"{server.root}//jets.h5",), str(path), size=len(CONTENT))
+        server.stop()
+        with pytest.raises(OSError, match=r"jets\.h5: ConnectionError: .* \(5 attempts at its checksum\)$") as caught:
+            fetch_file(file)
+        assert is_transient(caught.value)
+        assert not path.exists()
+        caplog.clear()
+        with ThreadPoolExecutor(1) as pool:
+            fetching = pool.submit(fetch_file, file)
+            while "another follows" not in caplog.text and not fetching.done():
+                time.sleep(0.01)
+            server.start()
+            assert fetching.result(60)
+        assert compared(file)
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_answer_for_its_checksum_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HEPBATCH_READ_TIMEOUT", "0.5")
+    with xrootd(lambda directory: (directory / "jets.h5").write_bytes(CONTENT)) as server:
+        silence = r"TimeoutError: no answer within 1 s \(5 attempts"
+        with server.frozen(), pytest.raises(OSError, match=silence) as caught:
+            checksum_of_server(f"{server.root}//jets.h5", len(CONTENT))
+        assert is_transient(caught.value)
+
+
+@pytest.mark.slow
+def test_what_a_server_says_of_its_checksums_is_believed(tmp_path: Path) -> None:
+    """None where it has no checksums; a right that is missing is an error, not a file without a checksum."""
+
+    def fill(directory: Path) -> None:
+        (directory / "jets.h5").write_bytes(CONTENT)
+        (directory / "private.h5").write_bytes(CONTENT)
+        (directory / "private.h5").chmod(0)
+
+    with xrootd(fill, checksums=False) as server:
+        assert checksum_of_server(f"{server.root}//jets.h5") is None
+        file = PublicFile("SIM300", (f"{server.root}//jets.h5",), str(tmp_path / "jets.h5"), size=len(CONTENT))
+        assert fetch_file(file)
+        assert not compared(file)
+    with xrootd(fill) as server, pytest.raises(OSError, match=r"private\.h5: PermissionError: \[3010\]") as caught:
+        checksum_of_server(f"{server.root}//private.h5")
+    assert not is_transient(caught.value)

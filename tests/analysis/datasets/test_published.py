@@ -49,6 +49,42 @@ def test_the_samples_of_both_energies_are_all_public() -> None:
         assert sum(entry.role == "data" for entry in catalogue.samples.values()) == data
 
 
+def test_of_the_13_tev_collection_each_process_is_there_once() -> None:
+    """All data, and no process in two simulations: neither slices beside the whole nor another version of it."""
+    catalogue = load_catalogue("higgs4l_13tev")
+    assert len(catalogue.samples) == 45
+    numbers = {entry.dsid for entry in catalogue.samples.values() if entry.role != "data"}
+    assert len(numbers) == 41
+    assert {361106, 361107, 361108, 363490} <= numbers
+    assert not numbers & {*range(364100, 364142), 364250}
+    files = [file for sample in catalogue.samples for file in catalogue.publication(sample).files]
+    # Of the record's 975,705,245 bytes, 446,971,392 are the archive, 178,874,366 other versions, 7,689,629 signals.
+    assert sum(file.size or 0 for file in files) == 342_169_858
+    for name, entry in catalogue.samples.items():
+        (file,) = catalogue.publication(name).files
+        assert re.fullmatch("adler32:[0-9a-f]{8}", str(file.checksum))
+        if entry.role != "data":
+            assert file.path == f"MC/mc_{entry.dsid}.{name}.4lep.root"
+            assert entry.xsec is not None
+            assert entry.sumw is not None
+
+
+def test_the_b_jets_of_the_ditau_samples_are_tagged_as_in_their_year() -> None:
+    """All of 2016 postVFP: the first part of the year (preVFP, of the APV samples) has other working points."""
+    configuration, catalogue = load_configuration("ditau_mass_cms"), load_catalogue("ditau_mass")
+    settings = configuration.settings("opendata")
+    addresses = [
+        address
+        for sample in listed_opendata.samples(settings, catalogue)
+        for file in listed_opendata.files(settings, catalogue, sample)
+        for address in file.addresses
+    ]
+    assert addresses
+    assert all("/RunIISummer20UL16NanoAODv9/" in one and "106X_mcRun2_asymptotic_v17-" in one for one in addresses)
+    assert configuration.settings("processor").b_tag == 0.2489
+    assert load_configuration("ditau_mass").settings("processor").b_tag == 0.2783
+
+
 def test_the_8_tev_files_have_sizes_checksums_and_events() -> None:
     catalogue = load_catalogue("higgs4l")
     for sample in catalogue.samples:
