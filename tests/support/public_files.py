@@ -31,7 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "lepton_id_13tev": {"training": LEPTONS},
     "lepton_id_cms": {"training": LEPTONS},
     "ditau_mass_cms": {
-        "simulation": {"events": 3000},
+        "simulation": {"events": 2000, "mass_step": 95.0},
         "training": {
             "models": {"DNN1": {"neurons": 8, "epochs": 2, "augment": 0}}, "trees": {"boosted": {"n_estimators": 5}},
         },
@@ -70,6 +70,7 @@ def small_analyses(directory: Path, server: Path, address: str, names: tuple[str
 
 def _small(directory: Path, server: Path, address: str, name: str) -> dict[str, int]:
     content = {"extends": name, "name": f"{name}_small", "chunk_size": 200, **SMALL[name]}
+    content["results"] = {"formats": ["png"]}
     if name == "dijet_anomaly_full":
         events = _jets(directory, server)
         content["opendata"] = {"module": "jets_of_the_test", "address": address, "cache": str(directory / "jets")}
