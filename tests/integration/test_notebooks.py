@@ -118,19 +118,6 @@ def test_each_notebook_has_a_test() -> None:
     assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(EACH)
 
 
-@pytest.fixture(scope="module", params=EACH)
-def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, Path]:
-    """A notebook's name, the notebook after it has made its run, and the directory of that."""
-    name = str(request.param)
-    directory = tmp_path_factory.mktemp(name)
-    one = EACH[name]
-    settings = ("results.formats=[png]", *one.settings)
-    words = ["--source", str(one.source(directory / "source")), "--workers", "2"]
-    words += [word for key in settings for word in ("--set", key)]
-    variables = {"HEPBATCH_RUN": str(directory / "run"), "HEPBATCH_OPTIONS": shlex.join(words)}
-    return name, executed(name, directory, variables), directory / "run"
-
-
 def executed(name: str, directory: Path, variables: dict[str, str], cells: int | None = None) -> Any:
     """A notebook after its first cells, or all of them, were executed in a directory."""
     nbformat = pytest.importorskip("nbformat", reason="the extra `dev` is not installed")
@@ -158,10 +145,19 @@ def shows_its_run(name: str, notebook: Any) -> None:
     assert len([1 for cell in others for output in cell.outputs if _is_picture(output)]) == one.pictures
 
 
-def test_a_notebook_runs_and_shows_what_is_in_its_run(ran: tuple[str, Any, Path]) -> None:
-    name, notebook, run = ran
+@pytest.mark.parametrize("name", EACH)
+def test_a_notebook_runs_and_shows_what_is_in_its_run_also_once_that_is_published(
+    name: str, tmp_path: Path, full_size: bool
+) -> None:
+    run = tmp_path / "run"
+    settings = ("results.formats=[png]", *EACH[name].settings)
+    words = ["--source", str(EACH[name].source(tmp_path / "source")), "--workers", "2"]
+    words += [word for key in settings for word in ("--set", key)]
+    notebook = executed(name, tmp_path, {"HEPBATCH_RUN": str(run), "HEPBATCH_OPTIONS": shlex.join(words)})
     shows_its_run(name, notebook)
     assert (run / "report.html").is_file()
+    if name == "higgs4l" or full_size:  # all begin alike
+        opens_a_published_run_as_it_stands(name, run, tmp_path)
 
 
 def test_all_notebooks_begin_alike() -> None:
@@ -172,13 +168,8 @@ def test_all_notebooks_begin_alike() -> None:
     assert len(set(first)) == 1
 
 
-def test_a_notebook_opens_a_published_run_as_it_stands(
-    ran: tuple[str, Any, Path], tmp_path: Path, full_size: bool
-) -> None:
+def opens_a_published_run_as_it_stands(name: str, run: Path, tmp_path: Path) -> None:
     """At an address, and in a directory of this machine; nothing is run."""
-    name, _, run = ran
-    if name != "higgs4l" and not full_size:
-        pytest.skip("one of the notebooks, which begin alike; all of them: make test-full")
     publish_run(run, f"file://{tmp_path}/published")
     nothing = {"HEPBATCH_OPTIONS": "--source nothing-is-run"}
     with serving(tmp_path / "published") as served:
