@@ -95,6 +95,21 @@ class Attempts:
         LOGGER.warning("%s: %s: %r: attempt %d failed, another follows", self.path, what, problem, attempt)
         return self.patience.pause(attempt)
 
+    def patiently(self, what: str, call: Callable[[], Result]) -> Result:
+        """What `call` gives, as soon as an attempt does not end with an OSError; raises as `failed`."""
+        attempt = 1
+        while True:
+            try:
+                return call()
+            except OSError as problem:
+                pause = self.failed(attempt, what, problem)
+            self._forget()
+            time.sleep(pause)
+            attempt += 1
+
+    def _forget(self) -> None:
+        """Gives up what an attempt that failed has opened: here nothing."""
+
 
 class LocalRanges(Attempts):
     """A local file, or one of a mounted file system, for one thread at a time."""
@@ -102,7 +117,7 @@ class LocalRanges(Attempts):
     def __init__(self, path: str, patience: Patience) -> None:
         super().__init__(path, patience)
         self._descriptor: int | None = None
-        self._descriptor, status = self._patiently("opening it", self._open)
+        self._descriptor, status = self.patiently("opening it", self._open)
         self.size = status.st_size
         self._mark = (status.st_ino, status.st_size, status.st_mtime_ns)
 
@@ -113,7 +128,7 @@ class LocalRanges(Attempts):
         stop = min(stop, self.size)
         if start >= stop:
             return b""
-        data = self._patiently(f"bytes {start} to {stop}", lambda: self._read(start, stop))
+        data = self.patiently(f"bytes {start} to {stop}", lambda: self._read(start, stop))
         self.bytes_read += len(data)
         return data
 
@@ -163,17 +178,6 @@ class LocalRanges(Attempts):
         if not parts[-1]:
             raise OSError(errno.EIO, f"the file ends at byte {start}, it had {self.size} bytes when it was opened")
         return b"".join(parts)
-
-    def _patiently(self, what: str, call: Callable[[], Result]) -> Result:
-        attempt = 1
-        while True:
-            try:
-                return call()
-            except OSError as problem:
-                pause = self.failed(attempt, what, problem)
-            self._forget()
-            time.sleep(pause)
-            attempt += 1
 
 
 def check_regular(path: str, status: os.stat_result) -> None:

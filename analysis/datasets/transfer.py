@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import itertools
 import os
 import re
 import time
@@ -68,17 +67,22 @@ def checksum_of_server(address: str, size: int | None = None) -> str | None:
     limits = patience()
     limit = limits.timeout + (TYPICAL if size is None else size) / OWN_PACE
     system, inner = file_system(address, limits)
-    attempts = Attempts(address, limits)
-    for attempt in itertools.count(1):
+
+    def ask() -> tuple[str, str] | None:
         try:
             kind, digits = system.checksum(inner, timeout=limit)
-            break
         except (FileNotFoundError, io.UnsupportedOperation):
             return None
-        except OSError as problem:
-            unanswered = isinstance(problem, TimeoutError) and not problem.args
-            told = TimeoutError(f"no answer within {limit:.0f} s") if unanswered else problem
-            time.sleep(attempts.failed(attempt, "its checksum", told))
+        except TimeoutError as problem:  # fsspec's own has no words
+            if problem.args:
+                raise
+            raise TimeoutError(f"no answer within {limit:.0f} s") from None
+        return kind, digits
+
+    answer = Attempts(address, limits).patiently("its checksum", ask)
+    if answer is None:
+        return None
+    kind, digits = answer
     return f"{kind}:{digits.lower()}" if len(digits) == DIGESTS.get(kind) else None
 
 
