@@ -5,11 +5,12 @@
 The source's size is `--jets 12000 --epochs 10`, all of it on a GPU `--trainings 600`; the defaults are smaller, so that
 everything ends in some minutes on two cores. Jets are quarks against gluons of simulated MOD files, or made: of
 two classes that overlap, 45 particles on average. All networks have the same layers, batches and Adam, and learn from
-the same jets. Each contestant runs in a process of its own.
+the same jets.
 
 1. One training, building and compiling included, of `hepbatch`, of EnergyFlow's PFN and of a Keras model compiled by
    XLA, both padded to 160 particles; what is made before the clock starts are the padded tables and our pool of jets.
-   The first training compiles, the shortest later one is the time without. AUCs are those of the first.
+   They take turns, `--rounds` times, each in a new process, which trains once more without compiling. Ratios are means
+   of the rounds', with the error from their spread: the speed of a machine changes. AUCs are those of the first round.
 2. Eight networks one by one, and their stack, an epoch each, in turns.
 3. `--trainings` networks in stacks as large as the memory allows: time with everything compiled in it, achieved FLOP/s,
    and what the formula of `benchmarks.pfn_cost` says of this device, measured by a matrix product and a copy, and of
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise SystemExit("EnergyFlow's networks need the package tf_keras (extra `dev`), or --without energyflow.")
     gpu = choose_device(options.device, options.backend)
     jets = sample(options.file, options.jets, options.test_jets)
-    plan = Plan(options.epochs, options.batch, options.rounds, options.stack)
+    plan = Plan(options.epochs, options.batch, options.stack)
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     say(
         f"{options.jets} training and {options.test_jets} test jets of {jets.offsets[-1] / len(jets.label):.1f} "
@@ -90,10 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{'GPU' if gpu else f'{cores} cores'}, load {load:.1f}"
     )
     missed: list[str] = []
-    trained: dict[str, Training] = {"hepbatch": apart(contestants.hepbatch, jets, plan)}
-    for name, peer in (("Keras", contestants.keras_padded), ("EnergyFlow", contestants.energyflow)):
-        if name.lower() not in left_out:
-            trained[name] = apart(peer, jets, plan)
+    peers = {"hepbatch": contestants.hepbatch, "Keras": contestants.keras_padded, "EnergyFlow": contestants.energyflow}
+    trained: dict[str, list[Training]] = {name: [] for name in peers if name.lower() not in left_out}
+    for _ in range(options.rounds):
+        for name, its in trained.items():
+            its.append(apart(peers[name], jets, plan))
     turns = apart(contestants.stack_against_alone, jets, plan, REPLICAS) if "stack" not in left_out else None
     stacks: Stacks | None = apart(contestants.many, jets, plan, options.trainings) if options.trainings else None
     busy = not gpu and max(load, os.getloadavg()[0]) > 1.5 * cores
@@ -117,7 +119,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--test-jets", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=4, help="the source: 10")
     parser.add_argument("--batch", type=int, default=500, help="jets per step")
-    parser.add_argument("--rounds", type=int, default=2, help="trainings of each, the first of which compiles")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of part 1")
     parser.add_argument("--trainings", type=int, default=8, help="of part 3 (the source: 600); 0 leaves it out")
     parser.add_argument("--stack", type=int, default=0, help="largest stack of part 3; 0: as memory allows")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
@@ -139,37 +141,53 @@ def seed_spread(label: np.ndarray, stacks: Stacks | None) -> float:
 
 
 def report_trainings(
-    trained: dict[str, Training], label: np.ndarray, spread: float, *, busy: bool, whole: bool
+    trained: dict[str, list[Training]], label: np.ndarray, spread: float, *, busy: bool, whole: bool
 ) -> list[str]:
     """Table of part 1; what was missed."""
-    values, covariance = auc(label, np.stack([one.scores for one in trained.values()]))
+    values, covariance = auc(label, np.stack([rounds[0].scores for rounds in trained.values()]))
     ours, missed = trained["hepbatch"], []
-    say(f"1. {'one training':21} {'wall':>8} {'cpu':>8}  {'again: wall':>14} {'cpu':>8} {'AUC':>17}  times hepbatch")
-    for number, (name, one) in enumerate(trained.items()):
-        first, again = one.clocks[0], one.again
+    say(
+        f"1. {'one training':25} {'wall':>8} {'cpu':>8}  {'again: wall':>14} {'cpu':>8} {'AUC':>17}  (medians of times)"
+    )
+    for number, (name, rounds) in enumerate(trained.items()):
+        times = [[one.first.wall, one.first.cpu, one.again.wall, one.again.cpu] for one in rounds]
+        wall, cpu, again_wall, again_cpu = np.median(times, axis=0)
         title = name if number == 0 else f"{name}, padded to {PADDED}"
         error = float(np.sqrt(covariance[number, number]))
         say(
-            f"   {title:21} {first.wall:6.2f} s {first.cpu:6.2f} s  {again.wall:12.2f} s {again.cpu:6.2f} s "
-            f"{values[number]:8.4f} +- {error:.4f}  {first.wall / ours.clocks[0].wall:.2f} wall, "
-            f"{first.cpu / ours.clocks[0].cpu:.2f} cpu; without compiling {again.wall / ours.again.wall:.2f} wall, "
-            f"{again.cpu / ours.again.cpu:.2f} cpu"
+            f"   {title:25} {wall:6.2f} s {cpu:6.2f} s  {again_wall:12.2f} s {again_cpu:6.2f} s "
+            f"{values[number]:8.4f} +- {error:.4f}"
         )
         if number == 0:
             continue
+        ratios = _times_ours(rounds, ours)
+        say("   times hepbatch: " + ", ".join(f"{what} {r:.2f} +- {e:.2f}" for what, (r, e) in ratios.items()))
         variance = covariance[0, 0] + covariance[number, number] - 2 * covariance[0, number]
         difference, error = values[0] - values[number], float(np.sqrt(variance + 2 * spread**2))
         say(f"   AUC of hepbatch less that of {name}: {difference:+.4f} +- {error:.4f} (seed to seed {spread:.4f})")
         if name == "EnergyFlow":
             if abs(difference) > ERRORS * error:
                 missed.append(f"the AUC differs from that of EnergyFlow by {abs(difference) / error:.1f} errors")
-            pair = (first, ours.clocks[0]) if whole else (again, ours.again)
-            ratio = pair[0].cpu / pair[1].cpu if busy else pair[0].wall / pair[1].wall
-            kind = f"{'processor' if busy else 'wall'} time, {'compiling included' if whole else 'without compiling'}"
+            kind = f"{'processor' if busy else 'wall'} time{'' if whole else ' without compiling'}"
+            ratio = ratios[kind][0]
             say(f"   {ratio:.2f} times as fast as EnergyFlow ({kind}); required {FASTER:g}")
             if ratio < FASTER:
                 missed.append(f"one training is {ratio:.2f} times as fast as EnergyFlow's, not {FASTER:g}")
     return missed
+
+
+def _times_ours(rounds: Sequence[Training], ours: Sequence[Training]) -> dict[str, tuple[float, float]]:
+    """Means of the rounds' ratios, and their errors."""
+
+    def ratio(clock: Callable[[Training], float]) -> tuple[float, float]:
+        return mean_ratio([clock(one) for one in rounds], [clock(one) for one in ours])
+
+    return {
+        "wall time": ratio(lambda one: one.first.wall),
+        "processor time": ratio(lambda one: one.first.cpu),
+        "wall time without compiling": ratio(lambda one: one.again.wall),
+        "processor time without compiling": ratio(lambda one: one.again.cpu),
+    }
 
 
 def report_turns(turns: tuple[list[contestants.Clock], list[contestants.Clock]], *, busy: bool) -> list[str]:

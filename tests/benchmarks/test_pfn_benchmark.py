@@ -85,10 +85,14 @@ def test_what_is_missed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     label = rng.integers(0, 2, 1000)
     good, bad = label + rng.normal(0, 1, 1000), rng.normal(0, 1, 1000)
 
-    def training(seconds: float, scores: np.ndarray) -> Training:
-        return Training([Clock(seconds, 2 * seconds), Clock(seconds / 2, seconds / 2)], scores)
+    def training(seconds: float, scores: np.ndarray) -> list[Training]:
+        """Rounds on a machine that becomes slower."""
+        return [
+            Training(Clock(slow * seconds, 2 * slow * seconds), Clock(slow * seconds / 2, slow * seconds / 2), scores)
+            for slow in (1, 1.5, 3)
+        ]
 
-    def missed(theirs: Training, spread: float = 0.0) -> list[str]:
+    def missed(theirs: list[Training], spread: float = 0.0) -> list[str]:
         trained = {"hepbatch": training(1.0, good), "EnergyFlow": theirs}
         return pfn.report_trainings(trained, label, spread, busy=False, whole=True)
 
