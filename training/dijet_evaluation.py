@@ -69,7 +69,7 @@ def _pairs(task: TrainingTask, drawn: Samples, directory: Path, threads: int) ->
         "members": [
             asdict(key)
             | _facts(member, one, drawn.flavour)
-            | {"bins": _bin_facts(drawn, key), "observables": _observables(pool, member)}
+            | {"bins": _bin_facts(drawn, key), "observables": _observables(pool, member), "shared": drawn.shared(key)}
             for key, member, one in zip(trained, members, outcomes, strict=True)
         ],
         "left_out": [asdict(key) | {"lack": asdict(reason)} for key, reason in reasons.items() if reason is not None],

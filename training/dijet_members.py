@@ -109,6 +109,12 @@ class Samples:
         """(jets,) of the pool, see `jet_flavour`."""
         return jet_flavour(self.pool)
 
+    @property
+    def _most_validation(self) -> int | None:
+        """Events that validate at most."""
+        most = self.settings.most_validation_jets
+        return None if most is None else most // self.pool.jets_per_event
+
     def _null(self, size: int, sample: int) -> Indices:
         one = self.settings
         return draw_sample(
@@ -150,19 +156,38 @@ class Samples:
         events = self.events(key.size, key.sample, key.signal)
         of_pair = events[np.isin(self.pool.bins[events], (key.pair, key.pair + 1))]
         per_event = self.pool.jets_per_event
-        most = settings.most_validation_jets
         parts = split_events(
             of_pair,
             generator(self.seed, "split", *numbers).random(len(self.pool)),
             train=settings.train_jets // per_event,
             test=settings.test_jets // per_event,
-            most_validation=None if most is None else most // per_event,
+            most_validation=self._most_validation,
         )
 
         def upper(jets: Indices) -> Labels:
             return np.asarray(self.pool.bins[jets // per_event] == key.pair + 1, np.int8)
 
         return _member(parts, per_event, upper, seed_sequence(self.seed, "training", *numbers))
+
+    def shared(self, key: Key) -> dict[str, float]:
+        """What part of a training's events the sample before has, too: of the `lower` and the `upper` bin, `injected`.
+
+        Injected events are not counted to their bin: they come from few, so two samples have more of them in common.
+        A kind without events is absent, and all are where the sample before does not enter the pair, or is none.
+        """
+        before = key.sample - 1
+        if before < 0 or self.left_out(key.size, before, key.pair) is not None:
+            return {}
+        of_other = np.zeros(len(self.pool), bool)
+        of_other[self.events(key.size, before, key.signal)] = True
+        events = self.events(key.size, key.sample, key.signal)
+        injection = self.settings.injection
+        kinds = {}
+        if key.signal and injection is not None:
+            kinds["injected"] = self.signal(injection, key.size, key.sample, key.signal)
+            events = np.setdiff1d(events, kinds["injected"], assume_unique=True)
+        kinds |= {name: events[self.pool.bins[events] == key.pair + n] for n, name in enumerate(("lower", "upper"))}
+        return {name: float(of_other[of_kind].mean()) for name, of_kind in kinds.items() if len(of_kind)}
 
     def composition_member(self, repeat: int) -> Member:
         """A training of quarks (0) against gluons (1) on jets of the whole pool, with as many jets as the others.
@@ -182,8 +207,7 @@ class Samples:
                 f"{len(known)} whose parton is known; use composition_trainings: 0."
             )
         priority = generator(self.seed, "composition split", repeat).random(len(self.pool))
-        most = self.settings.validation_jets // per_event
-        parts = split_events(known, priority, train=train, test=test, most_validation=most)
+        parts = split_events(known, priority, train=train, test=test, most_validation=self._most_validation)
         member = _member(parts, per_event, flavour.__getitem__, seed_sequence(self.seed, "composition", repeat))
         return _with_known_labels(member)
 
@@ -212,8 +236,8 @@ def check_plan(pool: Pool, settings: Settings, seed: int) -> None:
     """Draw all samples, without particles, to find out before any training what could not be trained.
 
     Raises:
-        ValueError: if the numbers of jets do not fit whole events, a sample is larger than the pool, signal lacks
-            events, or a pair would have no training at all.
+        ValueError: if the numbers of jets do not fit whole events, early stopping has no event to validate with, a
+            sample is larger than the pool, signal lacks events, or a pair would have no training at all.
     """
     for name in ("train_jets", "test_jets"):
         number = getattr(settings, name)
@@ -221,18 +245,22 @@ def check_plan(pool: Pool, settings: Settings, seed: int) -> None:
             raise ValueError(
                 f"{name} = {number}: all {pool.jets_per_event} jets of an event go to the same subset; give a multiple."
             )
+    _check_validation(pool, settings)
     samples = Samples(pool, settings, seed)
     reasons: dict[int, str] = {}
     filled: set[int] = set()
     for size in settings.sample_sizes:
         for sample in range(settings.samples):
+            entered = set()
             for pair in range(settings.pairs):
                 reason = samples.left_out(size, sample, pair)
                 if reason is None:
-                    filled.add(pair)
+                    entered.add(pair)
                 else:
                     reasons[pair] = f"a sample of {size} events has {reason}"
-            _check_signal(samples, size, sample)
+            filled |= entered
+            if entered.intersection(settings.touched_pairs):
+                _check_signal(samples, size, sample)
     for pair in range(settings.pairs):
         if pair not in filled:
             low, middle, high = settings.bin_edges[pair : pair + 3]
@@ -242,6 +270,18 @@ def check_plan(pool: Pool, settings: Settings, seed: int) -> None:
             )
     if settings.composition_trainings and settings.pool == "simulation":
         samples.composition_member(0)
+
+
+def _check_validation(pool: Pool, settings: Settings) -> None:
+    if settings.classifier != "pfn" or settings.network.patience is None:
+        return
+    for name in ("validation_jets", "most_validation_jets"):
+        number = getattr(settings, name)
+        if number is not None and number < pool.jets_per_event:
+            raise ValueError(
+                f"{name} = {number}: network.patience needs at least the {pool.jets_per_event} jets of an event to "
+                "validate with; give more, or network.patience: null."
+            )
 
 
 def _check_signal(samples: Samples, size: int, sample: int) -> None:

@@ -120,7 +120,7 @@ def _replicas_at_once(pool: JetPool, particles: int, members: Sequence[Member], 
         batch,
         int(1.1 * max(slots)),
         free=free_memory(worker_limit()),
-        pool=POOL_BYTES * particles,
+        pool=0 if pool.on_device else POOL_BYTES * particles,
         most=len(members),
     )
     return in_equal_turns(len(members), fitting)

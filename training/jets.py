@@ -171,6 +171,11 @@ class JetPool:
         ops = keras_module().ops
         return [ops.convert_to_tensor(array) for array in (self._table, self._filled, self._first, self._rows)]
 
+    @property
+    def on_device(self) -> bool:
+        """Whether `arrays` were sent already."""
+        return "arrays" in self.__dict__
+
     def capacity(self, rows: NDArray[np.integer]) -> int:
         """Rows that every batch (last axis of `rows`) fits into, rounded up to a bucket."""
         return bucket(int(self._rows[rows].sum(axis=-1).max(initial=1)))

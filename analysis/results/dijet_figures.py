@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.results.dijet_statistics import (
-    Power,
-    bonferroni,
-    empirical_p,
-    global_p,
-    median_with_interval,
-    power,
-    spread,
-    student_p,
+from analysis.results.dijet_p_values import (
+    Bootstrap,
+    bound_p_values,
+    empirical_p_values,
+    global_p_values,
+    student_p_values,
 )
+from analysis.results.dijet_statistics import Power, power, spread
 from analysis.results.dijet_training import DijetTraining, Ensemble
 from analysis.results.quantities import Quantity, Results, format_number
 
 Array = NDArray[np.float64]
 UNKNOWN = "fewer than two samples"
+WHOLE = "the samples are the whole pool"
+NOT_SHARED = "how many events two samples share is not known"
 BEYOND = "not reached with "
 NO_FLAVOUR = "no jets of known flavour"
 FLOOR = "the smallest value that so few samples can give"
@@ -68,7 +68,9 @@ def pair_figures(training: DijetTraining, ensemble: Ensemble, pair: int, results
     kind = f"signal.{ensemble.size}.{ensemble.signal}" if ensemble.signal else f"null.{ensemble.size}"
     prefix = f"{kind}.{training.pair_key(pair)}"
     entered = ensemble.entered(pair)
-    found = spread(ensemble.auc[:, pair], ensemble.shared)
+    shared = float(ensemble.shared_of_pairs[pair])
+    results.add(f"{prefix}.shared_fraction", number(shared, None, NOT_SHARED))
+    found = spread(ensemble.auc[:, pair], shared)
     flags = () if found is not None else (UNKNOWN,)
     one = float(np.nanmean(ensemble.auc[:, pair])) if entered else None
 
@@ -77,7 +79,7 @@ def pair_figures(training: DijetTraining, ensemble: Ensemble, pair: int, results
 
     relative = found.deviation_error / found.deviation if found is not None and found.deviation > 0 else 0.0
     finite = found is not None and math.isfinite(found.independent_factor)
-    whole = () if finite or found is None else ("the samples are the whole pool",)
+    whole = () if finite or found is None else (WHOLE if shared >= 1 else NOT_SHARED,)
     independent = found.independent_deviation if found is not None and finite else None
     of_pools = found.mean_error_of_pools if found is not None and finite else None
     test = ensemble.auc_error[:, pair]
@@ -117,13 +119,13 @@ def power_figures(
         null.auc[:, pair], np.array([one.auc[:, pair] for one in signals.values()]), tuple(signals), replicas=replicas,
         rng=rng,
     )  # fmt: skip
-    reference = spread(null.auc[:, pair], null.shared)
-    factor = None if reference is None or reference.shared >= 1 else 1 / reference.independent_factor
+    shared = float(null.shared_of_pairs[pair])
+    factor = math.sqrt(1 - shared) if shared < 1 else None
     for signal, value, error in zip(signals, found.values, found.errors, strict=True):
         prefix = f"signal.{size}.{signal}.{training.pair_key(pair)}"
         quantity = number(float(value), float(error), UNKNOWN)
         results.add(f"{prefix}.significance", quantity)
-        results.add(f"{prefix}.significance_independent", quantity.times(factor, "the samples are the whole pool"))
+        results.add(f"{prefix}.significance_independent", quantity.times(factor, WHOLE if shared >= 1 else NOT_SHARED))
     return found
 
 
@@ -175,26 +177,14 @@ def p_values(
     null, with_signal = training.null[size].auc, training.signal[size][signal].auc
     pairs = training.settings.touched_pairs
     used = np.flatnonzero(np.isfinite(null).any(axis=0))
-    samples = np.flatnonzero(np.isfinite(with_signal[:, pairs]).any(axis=1))
-    others = {int(k): np.delete(null, k, axis=0) for k in samples}
-
-    def each(function: Any, pair: int) -> Array:
-        return np.array([function(with_signal[k, pair], others[int(k)][:, pair]) for k in samples if _known(k, pair)])
-
-    def _known(k: Any, pair: int) -> bool:
-        return bool(np.isfinite(with_signal[k, pair]))
-
-    overall, bound = [], []
-    for k in samples:
-        observed = np.where(np.isfinite(with_signal[k]), with_signal[k], null[k])
-        overall.append(global_p(observed[used], others[int(k)][:, used]))
-        local = [student_p(observed[p], others[int(k)][:, p]) for p in used if np.isfinite(observed[p])]
-        known = [p for p in local if not math.isnan(p)]
-        bound.append(bonferroni(min(known), len(known)) if known else math.nan)
+    # A pair that signal does not touch, or in which the sample has none, is as it is without.
+    observed = np.where(np.isfinite(with_signal), with_signal, null)
+    observed[~np.isfinite(with_signal[:, pairs]).any(axis=1)] = np.nan
+    drawn = Bootstrap.of(len(null), replicas, rng)
     prefix = f"signal.{size}.{signal}"
 
-    def add(name: str, values: Any, floor: float = 0.0) -> PValue:
-        value, low, high = median_with_interval(np.asarray(values, np.float64), replicas=replicas, rng=rng)
+    def add(name: str, function: Any, values: Array, among: Array, floor: float = 0.0) -> PValue:
+        value, low, high = drawn.median(lambda counts: function(values, among, counts))
         reason = "too few samples without signal"
         quantity = number(value, (high - low) / 2, reason)
         at_floor = quantity.value is not None and quantity.value <= floor * (1 + 1e-9)
@@ -204,13 +194,16 @@ def p_values(
             results.add(f"{prefix}.{name}.high", number(high, None, reason)),
         )
 
+    def add_local(name: str, function: Any, pair: int, floor: float = 0.0) -> PValue:
+        return add(f"{training.pair_key(pair)}.{name}", function, with_signal[:, pair], null[:, pair], floor)
+
     floors = {pair: 1 / (max(int(np.isfinite(null[:, pair]).sum()) - 1, 0) + 1) for pair in pairs}
     complete = int(np.isfinite(null[:, used]).all(axis=1).sum())
     return PValues(
-        {p: add(f"{training.pair_key(p)}.p_empirical", each(empirical_p, p), floors[p]) for p in pairs},
-        {p: add(f"{training.pair_key(p)}.p_student", each(student_p, p)) for p in pairs},
-        add("p_global", overall, 1 / max(complete, 1)),
-        add("p_global_bound", bound),
+        {p: add_local("p_empirical", empirical_p_values, p, floors[p]) for p in pairs},
+        {p: add_local("p_student", student_p_values, p) for p in pairs},
+        add("p_global", global_p_values, observed[:, used], null[:, used], 1 / max(complete, 1)),
+        add("p_global_bound", bound_p_values, observed[:, used], null[:, used]),
     )
 
 

@@ -167,7 +167,8 @@ def _overlap(report: Report, training: DijetTraining) -> list[str]:
         f"Two samples of one pool share events: on average {', '.join(shares)}. That makes the AUC of different "
         "samples alike: the standard deviation among them is smaller than among samples of new events, by at most "
         "√(1 − r) with the shared part r, and the error of the mean s/√n is that for this pool alone; for a new "
-        "pool it is at most s √(1/n + r/(1 − r)). Both bounds are in the table."
+        "pool it is at most s √(1/n + r/(1 − r)). Both bounds are in the table, with r as counted in the bins of "
+        "each pair."
     ]
 
 

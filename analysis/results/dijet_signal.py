@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results.dijet_figures import (
+    NOT_SHARED,
     PValue,
     crossing_figures,
     events_text,
     interval_text,
+    number,
     p_values,
     pair_figures,
     power_figures,
@@ -41,6 +43,7 @@ def signal_section(report: Report, training: DijetTraining) -> Section:
         "Significance: (mean AUC with signal − mean AUC without) / standard deviation without. It is that of one "
         "sample in one pair; errors and intervals are bootstraps over the samples, which keep together what the "
         "samples with and without signal share.",
+        *_overlap(report, training),
     )
     return Section(
         "Injected signal",
@@ -49,6 +52,24 @@ def signal_section(report: Report, training: DijetTraining) -> Section:
         tables=(_crossing_table(report, training, powers), _signal_table(report, training)),
         parts=(_look_elsewhere(report, training),),
     )
+
+
+def _overlap(report: Report, training: DijetTraining) -> list[str]:
+    """How many injected events the samples have in common, and what the errors leave out."""
+    shares = []
+    for size, of_size in training.signal.items():
+        for signal, one in of_size.items():
+            name = f"signal.{size}.{signal}.injected.shared_fraction"
+            quantity = report.results.add(name, number(one.shared_signal, None, NOT_SHARED))
+            if quantity.value is not None:
+                shares.append(f"{100 * quantity.value:.3g} % of {signal:,d} events in samples of {size:,d}")
+    if not shares:
+        return []
+    return [
+        "The pool has few such events, so two samples have many of those injected in common: on average "
+        f"{', '.join(shares)}. Errors and intervals are those for this pool; with a new one the mean AUC with signal "
+        "varies by up to the last column of the table."
+    ]
 
 
 def _power_picture(report: Report, training: DijetTraining, powers: dict[tuple[int, int], Power]) -> Picture:
@@ -110,14 +131,18 @@ def _signal_table(report: Report, training: DijetTraining) -> Table:
                     [
                         f"{size:,d}", training.pair_title(pair), signal, one.entered, one.mean, one.deviation,
                         report.results[f"{prefix}.significance"], report.results[f"{prefix}.significance_independent"],
-                        one.composition,
+                        one.composition, one.mean_error_of_pools,
                     ]
                 )  # fmt: skip
     header = (
         "Events", "Bins [GeV]", "Signal", "Samples", "Mean AUC", "Std. deviation", "Significance",
-        "With new events (≥)", "Composition, this score",
+        "With new events (≥)", "Composition, this score", "Error of mean, new pool (≤)",
     )  # fmt: skip
-    notes = ("With new events: the significance over the largest standard deviation of samples that share no events.",)
+    notes = (
+        "With new events: the significance over the largest standard deviation of samples without signal that share no "
+        "events. Error of mean, new pool: s √(1/n + r/(1 − r)) with the deviation s and the largest share r that two "
+        "samples have in common, of the events of a bin or of the injected ones.",
+    )
     return table("AUC and significance with signal", header, rows, notes)
 
 
@@ -150,7 +175,7 @@ def _look_elsewhere(report: Report, training: DijetTraining) -> Section:
     )
     notes = (
         "Medians over the samples with signal, each compared with the other samples' AUC without signal; "
-        "in brackets the 68 % interval of the median (bootstrap).",
+        "in brackets the 68 % interval of the median (bootstrap over the samples, with and without signal together).",
     )
     caption = "p-values of one sample with signal"
     header += ["Global: counted", "Global bound: extrapolated"]

@@ -24,9 +24,11 @@ class Spread:
     variance of the mean for this pool alone.
 
     For an average over a sample's events r is the share that two samples have in common (Cochran, Sampling Techniques,
-    2.6: samples of m of N events have r = m / N). An AUC is one to first order in the events (Hoeffding, Ann. Math.
-    Stat. 19 (1948) 293), but it is computed on a part of the sample, of which two samples share less, and it varies
-    with the initial weights, too: with the share of the whole samples these are upper bounds.
+    2.6: samples of m of N events have r = m / N). Where kinds of events are drawn each on their own, as those of two
+    bins and injected ones, covariance and variance are sums over them, and r is at most the largest of their shares. An
+    AUC is an average to first order in the events (Hoeffding, Ann. Math. Stat. 19 (1948) 293), but it is computed on a
+    part of the sample, of which two samples share less, and it varies with the initial weights, too: with the share of
+    the whole samples these are upper bounds.
     """
 
     n: int
@@ -46,8 +48,11 @@ class Spread:
 
     @property
     def independent_factor(self) -> float:
-        """1 / sqrt(1 - r): standard deviation without shared events over that seen, at most; infinite for r = 1."""
-        return 1 / math.sqrt(1 - self.shared) if self.shared < 1 else math.inf
+        """1 / sqrt(1 - r): standard deviation without shared events over that seen, at most; infinite for r = 1.
+
+        NaN where r is not known.
+        """
+        return math.inf if self.shared >= 1 else 1 / math.sqrt(1 - self.shared)
 
     @property
     def independent_deviation(self) -> float:
@@ -56,7 +61,7 @@ class Spread:
 
     @property
     def mean_error_of_pools(self) -> float:
-        """Standard error of the mean if the pool were drawn anew, at most; infinite for r = 1."""
+        """Standard error of the mean for a new pool, at most; infinite for r = 1, NaN where r is not known."""
         if self.shared >= 1:
             return math.inf
         return self.deviation * math.sqrt(1 / self.n + self.shared / (1 - self.shared))
@@ -199,65 +204,6 @@ def power(null: Array, signals: Array, sizes: Sequence[int], *, replicas: int, r
             ]
         )
     return Power(tuple(sizes), values, errors, drawn)
-
-
-def empirical_p(value: float, null: Array) -> float:
-    """(1 + number of null values that are at least as large) / (1 + number of them): never below 1 / (n + 1)."""
-    null = null[np.isfinite(null)]
-    return (1 + int(np.count_nonzero(null >= value))) / (1 + len(null))
-
-
-def student_p(value: float, null: Array) -> float:
-    """Probability of at least this value in one more normal sample whose mean and deviation n others estimate.
-
-    (x - mean) / (s sqrt(1 + 1/n)) has Student's t distribution with n - 1 degrees of freedom. NaN for n < 2 or s = 0.
-    """
-    from scipy.stats import t
-
-    null = null[np.isfinite(null)]
-    if len(null) < 2 or not null.std(ddof=1) > 0:
-        return math.nan
-    scale = float(null.std(ddof=1)) * math.sqrt(1 + 1 / len(null))
-    return float(t.sf((value - null.mean()) / scale, len(null) - 1))
-
-
-def global_p(observed: Array, null: Array) -> float:
-    """p-value of the largest excess among all pairs, with the correlations of the pairs in the samples.
-
-    `observed` (pairs,) is one sample, `null` (n, pairs) are others without signal; rows with NaN are left out. Each of
-    the n + 1 rows is standardised, pair by pair, by mean and deviation of all the others, so that without signal every
-    rank of the observed largest value is equally likely: p = rank / (n + 1). NaN where `observed` is not complete, or
-    fewer than two others are.
-    """
-    rows = np.vstack([observed, null[np.isfinite(null).all(axis=1)]])
-    if not np.isfinite(observed).all() or len(rows) < 4:
-        return math.nan
-    n = len(rows) - 1
-    mean = (rows.sum(axis=0) - rows) / n
-    squares = np.square(rows - rows.mean(axis=0)).sum(axis=0) - np.square(rows - rows.mean(axis=0)) * (n + 1) / n
-    deviation = np.sqrt(np.maximum(squares, 0) / (n - 1))
-    largest = np.max((rows - mean) / np.where(deviation > 0, deviation, np.inf), axis=1)
-    return float(np.count_nonzero(largest >= largest[0])) / (n + 1)
-
-
-def bonferroni(p: float, tests: int) -> float:
-    """Upper bound of the p-value of the smallest of several, whatever their correlations."""
-    return min(1.0, tests * p)
-
-
-def median_with_interval(values: Array, *, replicas: int, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Median of the values that are not NaN and its central 68.27 % bootstrap interval.
-
-    NaN for no value; for a single one the interval is.
-    """
-    there = values[np.isfinite(values)]
-    if not len(there):
-        return math.nan, math.nan, math.nan
-    if len(there) == 1:
-        return float(there[0]), math.nan, math.nan
-    drawn = np.median(there[rng.integers(0, len(there), (replicas, len(there)))], axis=1)
-    low, high = np.quantile(drawn, [(1 - ONE_SIGMA) / 2, (1 + ONE_SIGMA) / 2])
-    return float(np.median(there)), float(low), float(high)
 
 
 def correlations(values: Array) -> tuple[Array, Array, int]:

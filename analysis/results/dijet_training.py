@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,10 @@ class Ensemble:
     and the upper bin. `observables` has the AUC of single observables of the test jets, by name. `left_out` has, by
     pair, how many there were of what a sample lacked (what, how many are needed); `missing` trainings should be there
     and are not. `histories` has what was recorded after the epochs, for each training.
+
+    `shared` is the part of a sample without signal that another one has as well, on average. `shared_of_pairs` (pairs,)
+    is counted in the bins of each pair, with the signal in them: the largest part of the kinds of events, see
+    `training.dijet_members.Samples.shared`. `shared_signal` is that of the injected events; NaN without any.
     """
 
     size: int
@@ -37,6 +42,8 @@ class Ensemble:
     composition: Array
     gluons: Array
     shared: float
+    shared_of_pairs: Array
+    shared_signal: float = math.nan
     left_out: Mapping[int, Lacks] = field(default_factory=dict)
     missing: int = 0
     observables: Mapping[str, Array] = field(default_factory=dict)
@@ -170,6 +177,7 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
     auc, error, composition = (np.full(shape, np.nan) for _ in range(3))
     gluons = np.full((*shape, 2), np.nan)
     left_out: dict[int, dict[tuple[str, int], list[int]]] = {}
+    common: dict[int, dict[str, list[float]]] = {}
     observables: dict[str, Array] = {}
     seen, histories = set(), []
     for result in results:
@@ -180,6 +188,9 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
             seen.add(at)
             auc[at] = member["auc"]
             histories.append(member["history"])
+            # A run of an earlier version has not counted it: then it is not known.
+            for kind, part in member.get("shared", {}).items():
+                common.setdefault(member["pair"], {}).setdefault(kind, []).append(part)
             for name, area in member["observables"].items():
                 observables.setdefault(name, np.full(shape, np.nan))[at] = np.nan if area is None else area
             negatives, positives = (np.array([float(n)]) for n in member["jets"]["test"])
@@ -194,7 +205,10 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
                 of_pair = left_out.setdefault(one["pair"], {})
                 of_pair.setdefault((lack["of"], lack["needed"]), []).append(lack["found"])
     shared = results[0]["shared_fraction"] if results else float("nan")
+    means = {pair: {kind: float(np.mean(parts)) for kind, parts in of.items()} for pair, of in common.items()}
+    shared_of_pairs = np.array([max(means.get(pair, {"": math.nan}).values()) for pair in range(settings.pairs)])
+    injected = [part for of in common.values() for part in of.get("injected", [])]
     return Ensemble(
-        size, signal, auc, error, composition, gluons, shared, left_out, len(wanted - seen), observables,
-        tuple(histories),
+        size, signal, auc, error, composition, gluons, shared, shared_of_pairs,
+        float(np.mean(injected)) if injected else math.nan, left_out, len(wanted - seen), observables, tuple(histories),
     )  # fmt: skip

@@ -76,6 +76,12 @@ def test_more_samples_or_signals_leave_finished_tasks_as_they_are() -> None:
     more = settings(stack=2, samples=9, sample_sizes=[1500, 1200], injection={"bin": 2, "sizes": [10, 20, 30]})
     after = {task.name: task for task in tasks(more, seed=5)}
     assert before.items() <= after.items()
+    # A last stack that was not full is another with more samples; so are disjoint samples, parts of one larger draw.
+    full, fuller = ({task.name: task for task in tasks(settings(stack=4, samples=n), seed=5)} for n in (3, 4))
+    assert full["null_1500_000"] == fuller["null_1500_000"]
+    assert full["null_1500_001"] != fuller["null_1500_001"]
+    disjoint = [tasks(settings(stack=2, samples=n, sample_sizes=[500], disjoint=True), seed=5) for n in (3, 4)]
+    assert not {str(task) for task in disjoint[0] if task.kind == "pairs"} & {str(task) for task in disjoint[1]}
     other = {task.name: task for task in tasks(settings(stack=2, train_jets=302), seed=5)}
     assert not before.items() & other.items()
     elsewhere = {task.name: task for task in tasks(settings(stack=2, injection={"bin": 1, "sizes": [10, 30]}), seed=5)}
@@ -182,6 +188,7 @@ def test_quarks_and_gluons_are_told_apart(tmp_path: Path, sample: Sample, drawn:
     member = result["members"][0]
     assert member["auc"] == member["auc_gluon_quark"] > 0.9
     composition = drawn.composition_member(0)
+    assert len(composition.validation) == settings().most_validation_jets
     flavour = jet_flavour(drawn.pool)
     assert composition.train_labels.tolist() == flavour[composition.train].tolist()
     assert not set((composition.train // 2).tolist()) & set((composition.test // 2).tolist())
@@ -251,6 +258,41 @@ def test_replacing_signal_leaves_as_many_events(sample: Sample, drawn: Samples) 
     assert set(gone.tolist()) < set(np.setdiff1d(null, with_signal).tolist())
 
 
+@pytest.mark.parametrize(("signal", "mode"), [(0, "add"), (30, "add"), (30, "replace")])
+def test_what_two_samples_share_is_counted(drawn: Samples, signal: int, mode: str) -> None:
+    some = settings(injection={"bin": 2, "sizes": [10, 30], "mode": mode})
+    samples, bins = Samples(drawn.pool, some, 5), drawn.pool.bins
+    before, events = (set(samples.events(1500, k, signal).tolist()) for k in (1, 2))
+    injected = events - set(samples.null(1500, 2).tolist())
+    assert len(injected) == signal
+    kinds = {"lower": {i for i in events if bins[i] == 0}, "upper": {i for i in events if bins[i] == 1} - injected}
+    expected = {name: len(of_kind & before) / len(of_kind) for name, of_kind in kinds.items()}
+    if signal:
+        expected["injected"] = len(injected & before) / signal
+    assert samples.shared(Key(1500, 2, 0, signal)) == pytest.approx(expected)
+    assert samples.shared(Key(1500, 0, 0, signal)) == {}
+
+
+def test_disjoint_samples_share_injected_events_alone(drawn: Samples) -> None:
+    some = settings(sample_sizes=[1000], disjoint=True, injection={"bin": 2, "sizes": [100]})
+    samples = Samples(drawn.pool, some, 5)
+    assert samples.shared(Key(1000, 1, 1)) == {"lower": 0, "upper": 0}
+    with_signal = samples.shared(Key(1000, 1, 1, 100))
+    assert with_signal["injected"] > 0.3
+    assert with_signal["upper"] == 0  # the bin above that with signal
+
+
+def test_a_sample_that_is_left_out_needs_no_events_to_replace(sample: Sample, drawn: Samples) -> None:
+    """One of three samples lacks events in the bin: the signal, which is more than it has there, does not matter."""
+    small: dict[str, Any] = {"sample_sizes": [160], "train_jets": 40, "test_jets": 20, "validation_jets": 2}
+    counts = sorted(int(np.count_nonzero(drawn.pool.bins[drawn.null(160, k)] == 1)) for k in range(3))
+    assert counts[0] < counts[1]
+    injection = {"bin": 2, "sizes": [counts[0] + 1], "mode": "replace"}
+    check(settings(**small, min_events=counts[1], injection=injection), [sample], seed=5)
+    with pytest.raises(ValueError, match=f"but a sample of 160 has only {counts[0]} there"):
+        check(settings(**small, min_events=1, injection=injection), [sample], seed=5)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -272,6 +314,14 @@ def test_replacing_signal_leaves_as_many_events(sample: Sample, drawn: Samples) 
         ),
         ({"bin_edges": [2000, 2100, 2200]}, "bin_edges: no event has a mass of 2000 to 2200 GeV"),
         ({"pool": "data", "injection": None}, "pool = data: none of the samples is of that kind"),
+        (
+            {"classifier": "pfn", "network": {"patience": 2}, "validation_jets": 1},
+            "validation_jets = 1: network.patience needs at least the 2 jets of an event",
+        ),
+        (
+            {"classifier": "pfn", "network": {"patience": 2}, "most_validation_jets": 0},
+            "most_validation_jets = 0: network.patience needs",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_said_before_any_training(

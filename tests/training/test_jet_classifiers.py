@@ -70,3 +70,23 @@ def test_kept_networks_give_the_scores_again(drawn: Samples, tmp_path: Path) -> 
 def test_the_jets_are_sent_to_the_device_once(drawn: Samples) -> None:
     assert device_pool(_particles(drawn)) is device_pool(_particles(drawn))
     assert len(device_pool(_particles(drawn))) == 2 * len(drawn.pool)
+
+
+@pytest.mark.slow
+def test_a_pool_on_the_device_is_not_taken_from_what_is_free_again(
+    drawn: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import stack_size
+
+    pools, counted = [], stack_size.replicas_per_stack
+
+    def watched(*arguments: Any, **options: Any) -> int:
+        pools.append(options["pool"])
+        return counted(*arguments, **options)
+
+    monkeypatch.setattr("training.stack_size.replicas_per_stack", watched)
+    monkeypatch.setattr("training.jet_classifiers._device", [])
+    some = Settings.model_validate(SMALL | {"classifier": "pfn"})
+    for _ in range(2):
+        train_members(_particles(drawn), [drawn.composition_member(0)], some, threads=1)
+    assert pools == [32 * len(_particles(drawn).pt), 0]

@@ -190,7 +190,10 @@ def test_figures_are_those_of_the_trainings(finished: tuple[Path, list[str]]) ->
         counted = np.array([one["observables"]["multiplicity"] for one in null if one["pair"] == number])
         entry = results[f"null.2500.{pair}.auc_of.multiplicity"]
         assert (entry["value"], entry["uncertainty"]) == pytest.approx((counted.mean(), counted.std(ddof=1) / 3))
-        shared = results["null.2500.shared_fraction"]["value"]
+        parts = [one["shared"] for one in null if one["pair"] == number and one["shared"]]
+        assert len(parts) == 8  # all but the first sample
+        shared = max(np.mean([part[of_bin] for part in parts]) for of_bin in ("lower", "upper"))
+        assert results[f"null.2500.{pair}.shared_fraction"]["value"] == pytest.approx(shared)
         independent = values.std(ddof=1) / math.sqrt(1 - shared)
         assert results[f"null.2500.{pair}.deviation_independent"]["value"] == pytest.approx(independent)
         for sample, auc in aucs.items():
@@ -203,8 +206,15 @@ def test_figures_are_those_of_the_trainings(finished: tuple[Path, list[str]]) ->
             expected_z = (np.mean(with_signal) - values.mean()) / values.std(ddof=1)
             assert results[f"signal.2500.650.{pair}.significance"]["value"] == pytest.approx(expected_z)
             assert results[f"signal.2500.650.{pair}.samples"]["value"] == 6
+            common = [one["shared"]["injected"] for one in signal if one["pair"] == number and one["shared"]]
+            assert results[f"signal.2500.650.{pair}.shared_fraction"]["value"] == pytest.approx(np.mean(common))
+            expected_z = (np.mean(with_signal) - values.mean()) * math.sqrt(1 - shared) / values.std(ddof=1)
+            found_z = results[f"signal.2500.650.{pair}.significance_independent"]["value"]
+            assert found_z == pytest.approx(expected_z)
     pool = json.loads((directory / "models" / "null_2500_000" / "result.json").read_text())["pool"]
-    assert shared == pytest.approx(2500 / pool["events"])
+    share = results["null.2500.shared_fraction"]["value"]
+    assert share == pytest.approx(2500 / pool["events"])
+    assert shared == pytest.approx(share, rel=0.1)
     assert results["pool.bin1.weighted"]["uncertainty"] > 0
 
 
@@ -226,7 +236,8 @@ def test_the_page_has_the_plots_and_says_what_was_done(finished: tuple[Path, lis
     page = (directory / "report.html").read_text(encoding="utf-8")
     for sentence in (
         "9 samples of each size were drawn without replacement", "each event was equally likely",
-        "Two samples of one pool share events", "every sample entered every pair", "look-elsewhere", "Student&#39;s t",
+        "Two samples of one pool share events", "two samples have many of those injected in common: on average",
+        "every sample entered every pair", "look-elsewhere", "Student&#39;s t",
         "Bonferroni", "All jets of an event are in the same subset", "as many of each bin as chance gives",
         "n = S − 1 of the S samples without signal", "GeV), before the look-elsewhere effect.",
     ):  # fmt: skip

@@ -21,7 +21,7 @@ def made_training(**pool: Any) -> DijetTraining:
         {"sample_sizes": [2500], "bin_edges": [660, 760, 860, 960, 1060], "injection": {"bin": 2, "sizes": [60, 650]}}
     )
     nothing = np.full((2, 3), np.nan)
-    one = Ensemble(2500, 0, nothing, nothing, nothing, np.full((2, 3, 2), np.nan), 0.1)
+    one = Ensemble(2500, 0, nothing, nothing, nothing, np.full((2, 3, 2), np.nan), 0.1, np.full(3, 0.1))
     return DijetTraining(settings, {2500: one}, {2500: {60: one, 650: one}}, np.empty(0), 0, pool)
 
 

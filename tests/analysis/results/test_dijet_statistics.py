@@ -1,4 +1,4 @@
-"""Spreads of overlapping samples, composition, significance and p-values against Monte Carlo and plain loops."""
+"""Spreads of overlapping samples, composition and significance against Monte Carlo and plain loops."""
 
 import math
 from itertools import pairwise
@@ -12,17 +12,12 @@ from analysis.results.dijet_statistics import (
     Power,
     Spread,
     auc_error,
-    bonferroni,
     composition_auc,
     correlations,
     crossing,
-    empirical_p,
-    global_p,
-    median_with_interval,
     power,
     significance,
     spread,
-    student_p,
 )
 
 
@@ -180,67 +175,6 @@ def test_samples_without_signal_do_not_count_as_signal() -> None:
     assert float(found.values[0]) == pytest.approx(significance(base[:10] + 0.03, base))
     nothing = Power((10,), np.array([np.nan]), np.array([np.nan]), np.full((5, 1), np.nan)).crossing(3.0)
     assert all(math.isnan(number) for number in nothing)
-
-
-def test_empirical_p_values_count() -> None:
-    null = np.array([0.1, 0.2, np.nan, 0.3])
-    assert empirical_p(0.25, null) == 2 / 4
-    assert empirical_p(0.2, null) == 3 / 4
-    assert empirical_p(9.0, null) == 1 / 4
-
-
-def test_p_values_without_signal_are_as_small_as_they_say() -> None:
-    """P(p <= a) <= a for correlated pairs, and nearly equal: also for the few samples that Student's t is for."""
-    rng = np.random.default_rng(9)
-    trials, n = 1500, 9
-    covariance = [[1, 0.5, 0, 0], [0.5, 1, 0.5, 0], [0, 0.5, 1, 0.5], [0, 0, 0.5, 1]]
-    values = rng.multivariate_normal(np.zeros(4), covariance, (trials, n + 1))
-    overall = np.array([global_p(one[0], one[1:]) for one in values])
-    local = np.array([empirical_p(one[0, 0], one[1:, 0]) for one in values])
-    student = np.array([student_p(one[0, 0], one[1:, 0]) for one in values])
-    for p in (overall, local, student):
-        for level in (0.1, 0.2, 0.5):
-            assert np.mean(p <= level + 1e-9) == pytest.approx(level, abs=4 * math.sqrt(level * (1 - level) / trials))
-    assert overall.min() >= 1 / (n + 1) - 1e-12
-
-
-def test_the_global_p_value_is_that_of_a_loop() -> None:
-    rng = np.random.default_rng(10)
-    observed, null = rng.normal(0.8, 1, 3), rng.normal(0, 1, (12, 3))
-    null[4, 1] = np.nan
-    rows = [observed, *(row for row in null if np.isfinite(row).all())]
-    largest = []
-    for k, row in enumerate(rows):
-        others = np.array([other for j, other in enumerate(rows) if j != k])
-        largest.append(max((row[p] - others[:, p].mean()) / others[:, p].std(ddof=1) for p in range(3)))
-    assert global_p(observed, null) == pytest.approx(sum(v >= largest[0] for v in largest) / len(rows))
-    assert math.isnan(global_p(np.array([0.1, np.nan, 0.2]), null))
-    assert math.isnan(global_p(observed, null[:2]))
-
-
-def test_student_corrects_the_normal_for_few_samples() -> None:
-    from scipy.stats import norm
-
-    few, many = np.random.default_rng(1).normal(0, 1, 6), np.random.default_rng(1).normal(0, 1, 20_000)
-    value = float(few.mean() + 5 * few.std(ddof=1))
-    assert student_p(value, few) > 100 * norm.sf(5)
-    assert student_p(float(many.mean() + 3 * many.std(ddof=1)), many) == pytest.approx(norm.sf(3), rel=0.01)
-    assert math.isnan(student_p(1.0, np.array([1.0])))
-
-
-def test_a_bound_for_several_tests() -> None:
-    assert bonferroni(0.01, 4) == 0.04
-    assert bonferroni(0.5, 4) == 1.0
-
-
-def test_a_median_has_an_interval() -> None:
-    rng = np.random.default_rng(11)
-    value, low, high = median_with_interval(np.r_[rng.normal(0, 1, 4000), np.nan], replicas=300, rng=rng)
-    assert abs(value) < 0.2
-    assert low <= value <= high
-    assert (high - low) / 2 == pytest.approx(math.sqrt(math.pi / 2 / 4000), rel=0.3)
-    assert all(math.isnan(one) for one in median_with_interval(np.array([np.nan]), replicas=9, rng=rng))
-    assert median_with_interval(np.array([0.25]), replicas=9, rng=rng)[0] == 0.25
 
 
 def test_correlations_are_those_of_complete_samples() -> None:
