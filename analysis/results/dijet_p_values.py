@@ -2,7 +2,8 @@
 
 Arrays have a value for each of S samples, NaN where there is none. Sample k with signal is compared with the samples
 without but its own: these share their other events. `counts` (R, S) says how often each sample is there in each of R
-replicas; a row of ones is the samples as they are.
+replicas; a row of ones is the samples as they are. What is left out in a replica is one copy, so that as many samples
+are compared with as there are in truth.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ CHUNK = 2_000_000
 
 def empirical_p_values(signal: Array, null: Array, counts: Array) -> Array:
     """(R, S): (1 + number of others that are at least as large) / (1 + number of them), never below 1 / (n + 1)."""
-    counts = counts * np.isfinite(null)
+    counts, own = _counts(counts, np.isfinite(null))
     larger = null[None, :] >= signal[:, None]
-    above = counts @ larger.T - counts * np.diagonal(larger)
-    others = counts.sum(axis=1, keepdims=True) - counts
+    above = counts @ larger.T - own * np.diagonal(larger)
+    others = counts.sum(axis=1, keepdims=True) - own
     return np.where(np.isfinite(signal), (1 + above) / (1 + others), np.nan)
 
 
@@ -46,16 +47,23 @@ def student_p_values(signal: Array, null: Array, counts: Array) -> Array:
     return np.where(np.isfinite(signal) & (others >= 2) & (deviation > 0), p, np.nan)
 
 
+def _counts(counts: Array, known: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """How often each sample is there, and the copy that is left out where it is compared with others, (R, S) each."""
+    there = counts * known
+    return there, np.minimum(there, 1.0)
+
+
 def _moments(null: Array, counts: Array) -> tuple[Array, Array, Array]:
     """Number, mean and standard deviation of the others of each sample, (R, S) each; deviation 0 if it is rounding."""
     known = np.isfinite(null)
     values = np.where(known, null, 0.0)
     middle = values.sum() / max(known.sum(), 1)
-    x, counts = np.where(known, values - middle, 0.0), counts * known
-    others = counts.sum(axis=1, keepdims=True) - counts
+    x = np.where(known, values - middle, 0.0)
+    counts, own = _counts(counts, known)
+    others = counts.sum(axis=1, keepdims=True) - own
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = ((counts @ x)[:, None] - counts * x) / others
-        squares = (counts @ x**2)[:, None] - counts * x**2 - others * mean**2
+        mean = ((counts @ x)[:, None] - own * x) / others
+        squares = (counts @ x**2)[:, None] - own * x**2 - others * mean**2
         deviation = np.sqrt(np.maximum(squares, 0) / (others - 1))
     return others, mean + middle, np.where(deviation > ROUNDING * np.abs(values).max(initial=0), deviation, 0.0)
 
@@ -70,18 +78,18 @@ def global_p_values(observed: Array, null: Array, counts: Array) -> Array:
     if not observed.shape[1]:
         return np.full((len(counts), len(observed)), np.nan)
     complete = np.asarray(np.isfinite(null).all(axis=1))
-    counts = counts * complete
     middle = null[complete].mean(axis=0) if complete.any() else np.zeros(null.shape[1])
     x, v = np.where(complete[:, None], null - middle, 0.0), observed - middle
     at_once = max(1, CHUNK // max(observed.size * len(null), 1))
-    parts = [_global(v, x, counts[start : start + at_once]) for start in range(0, len(counts), at_once)]
-    return np.concatenate(parts)
+    there, own = _counts(counts, complete)
+    slices = (slice(start, start + at_once) for start in range(0, len(counts), at_once))
+    return np.concatenate([_global(v, x, there[part], own[part]) for part in slices])
 
 
-def _global(v: Array, x: Array, counts: Array) -> Array:
-    others = (counts.sum(axis=1, keepdims=True) - counts)[:, :, None]
-    total = (counts @ x)[:, None, :] - counts[:, :, None] * x + v
-    squares = (counts @ x**2)[:, None, :] - counts[:, :, None] * x**2 + v**2
+def _global(v: Array, x: Array, counts: Array, own: Array) -> Array:
+    others = (counts.sum(axis=1, keepdims=True) - own)[:, :, None]
+    total = (counts @ x)[:, None, :] - own[:, :, None] * x + v
+    squares = (counts @ x**2)[:, None, :] - own[:, :, None] * x**2 + v**2
 
     def largest(row: Array, total: Array, squares: Array, others: Array) -> Array:
         """Over the pairs, of a row's distances from the mean of the others over their deviation."""
@@ -90,10 +98,10 @@ def _global(v: Array, x: Array, counts: Array) -> Array:
         return np.asarray(np.max((row - mean) / np.where(deviation > 0, deviation, np.inf), axis=-1))
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        own = largest(v, total, squares, others)
+        of_signal = largest(v, total, squares, others)
         of_null = largest(x, total[:, :, None], squares[:, :, None], others[:, :, None])
-    weight = counts[:, None, :] * (1 - np.eye(len(x)))
-    above = np.sum(weight * (of_null >= own[:, :, None]), axis=2)
+    weight = counts[:, None, :] - own[:, :, None] * np.eye(len(x))
+    above = np.sum(weight * (of_null >= of_signal[:, :, None]), axis=2)
     n = others[:, :, 0]
     return np.where(np.isfinite(v).all(axis=1) & (n >= 3), (1 + above) / (n + 1), np.nan)
 
