@@ -18,6 +18,8 @@ from training.dijet_members import keys, signal_sizes
 
 Array = NDArray[np.float64]
 Lacks = Mapping[tuple[str, int], Sequence[int]]
+#: Facts of a training that earlier versions did not record.
+ADDED = {"observables", "shared"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def load_training(run: RunDirectory) -> DijetTraining | None:
             raise UserError(f"{files.directory / 'result.json'} is no training of dijet_anomaly: train again")
         if (
             "settings" not in files.result
-            or any("observables" not in one for one in files.result["members"] if files.result["task"] == "pairs")
+            or any(ADDED - one.keys() for one in files.result["members"] if files.result["task"] == "pairs")
             or any("known_jets" not in one for one in files.result["pool"]["bins"])
         ):
             raise UserError(f"{files.directory} was trained by an earlier version: train again")
@@ -188,8 +190,7 @@ def _ensemble(settings: Settings, of_pairs: Sequence[ModelFiles], size: int, sig
             seen.add(at)
             auc[at] = member["auc"]
             histories.append(member["history"])
-            # A run of an earlier version has not counted it: then it is not known.
-            for kind, part in member.get("shared", {}).items():
+            for kind, part in member["shared"].items():
                 common.setdefault(member["pair"], {}).setdefault(kind, []).append(part)
             for name, area in member["observables"].items():
                 observables.setdefault(name, np.full(shape, np.nan))[at] = np.nan if area is None else area

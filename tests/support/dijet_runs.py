@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import hist
 import numpy as np
 import uhi.io.json
 from support.dijet_skims import make_events, write_events
-from support.runs import write_json
+from support.runs import edit_json, write_json
 
 from training.dijet_anomaly import Settings, run, tasks
 from training.samples import Sample
@@ -71,3 +72,21 @@ def _manifest(records: Any, training: dict[str, Any], seed: int, luminosity: flo
         "stages": {"skim": {"started": "2026-11-22T03:00:01+00:00", "seconds": 12.5, "items": 8}},
         "inputs": [], "samples": records, "failures": [],
     }  # fmt: skip
+
+
+def results_of(directory: Path) -> dict[str, Any]:
+    """What results.json of a run has, by name."""
+    content: dict[str, Any] = json.loads((directory / "results.json").read_text(encoding="utf-8"))
+    return content
+
+
+def members(directory: Path, prefix: str) -> list[dict[str, Any]]:
+    """Facts of all trainings of the tasks whose name begins so."""
+    paths = sorted((directory / "models").glob(f"{prefix}*/result.json"))
+    return [member for path in paths for member in json.loads(path.read_text())["members"]]
+
+
+def edit_members(directory: Path, prefix: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the results of the tasks whose name begins so."""
+    for path in sorted((directory / "models").glob(f"{prefix}*/result.json")):
+        edit_json(path, change)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 from support.dijet_skims import EDGES, make_events, write_events
+from support.dijet_training import OBSERVABLES, samples_of, settings, small_sample
 
 from processors.dijet_anomaly import Settings as ProcessorSettings
 from training.dijet_anomaly import Settings, check, completed, roles, run, tasks
@@ -17,28 +18,15 @@ from training.dijet_members import Key, Samples, jet_flavour, keys
 from training.jet_observables import observables
 from training.samples import Sample
 
-OBSERVABLES = ["multiplicity", "mass", "ptd", "width"]
-SMALL: dict[str, Any] = {
-    "sample_sizes": [1500], "samples": 3, "bin_edges": [660, 760, 860, 1160], "min_events": 100, "train_jets": 300,
-    "test_jets": 200, "validation_jets": 20, "classifier": "trees", "composition_trainings": 1,
-    "trees": {"observables": OBSERVABLES, "parameters": {"max_iter": 5, "max_leaf_nodes": 4}},
-    "injection": {"bin": 2, "sizes": [10, 30]},
-}  # fmt: skip
-
-
-def settings(**changes: Any) -> Settings:
-    return Settings.model_validate(SMALL | changes)
-
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    columns = make_events(np.random.default_rng(1), 4000, gluons=(0.45, 0.4))
-    return write_events(tmp_path_factory.mktemp("skim"), "QCD", columns)
+    return small_sample(tmp_path_factory.mktemp("skim"))
 
 
 @pytest.fixture(scope="module")
 def drawn(sample: Sample) -> Samples:
-    return Samples(cached_pool([sample], settings(), 5), settings(), 5)
+    return samples_of(sample)
 
 
 def _members(directory: Path, some: Settings, sample: Sample, seed: int = 5) -> dict[Any, Any]:
@@ -108,34 +96,6 @@ def test_signal_does_not_touch_other_pairs() -> None:
     assert settings(injection={"bin": 2, "sizes": [5]}).touched_pairs == (0, 1)
     assert settings(injection={"bin": 3, "sizes": [5]}).touched_pairs == (1,)
     assert Settings(injection={"bin": 4, "sizes": [5]}).touched_pairs == (2, 3)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("signal", [0, 30])
-def test_no_event_is_in_two_subsets_and_labels_are_the_bins(drawn: Samples, signal: int) -> None:
-    member = drawn.member(Key(1500, 1, 0, signal))
-    events = [set((member.jets(subset) // 2).tolist()) for subset in ("train", "validation", "test")]
-    assert not events[0] & events[1]
-    assert not events[0] & events[2]
-    assert not events[1] & events[2]
-    assert (len(member.train), len(member.test)) == (300, 200)
-    mass = drawn.pool.mass
-    for subset in ("train", "validation", "test"):
-        of_jets = mass[member.jets(subset) // 2]
-        assert member.labels(subset).tolist() == [int(m >= 760) for m in of_jets]
-        assert of_jets.min() >= 660
-        assert of_jets.max() < 860
-    in_sample = drawn.events(1500, 1, signal)
-    wanted = [i for i in in_sample.tolist() if 660 <= mass[i] < 860]
-    assert sorted(set.union(*events)) == wanted
-
-
-def test_injected_events_are_new_gluons_of_the_bin(drawn: Samples) -> None:
-    null, with_signal = drawn.events(1500, 2, 0), drawn.events(1500, 2, 30)
-    added = np.setdiff1d(with_signal, null)
-    assert len(added) == 30
-    assert len(with_signal) == 1530
-    assert (drawn.pool.partons[added] == 21).all()
-    assert ((drawn.pool.mass[added] >= 760) & (drawn.pool.mass[added] < 860)).all()
 
 
 def test_the_recorded_numbers_are_those_of_the_sample(tmp_path: Path, sample: Sample, drawn: Samples) -> None:
@@ -212,12 +172,6 @@ def test_classifiers_are_kept_where_asked_for(tmp_path: Path, sample: Sample, dr
     assert area(member.test_labels, scores) == pytest.approx(result["members"][1]["auc"])
 
 
-def test_jets_without_a_known_parton_have_no_flavour(drawn: Samples) -> None:
-    partons = np.array([[21, 1], [0, 21], [-3, 7]])
-    pool = type(drawn.pool)(np.zeros(3), np.ones(3), np.zeros(3, int), partons)  # type: ignore[arg-type]
-    assert jet_flavour(pool).tolist() == [1, 0, -1, 1, 0, -1]
-
-
 def test_a_pair_that_lacks_events_is_left_out_and_counted(tmp_path: Path, sample: Sample, drawn: Samples) -> None:
     counts = [np.bincount(drawn.pool.bins[drawn.null(1500, k)], minlength=3) for k in range(3)]
     limit = int(sorted(count[1] for count in counts)[1])
@@ -245,41 +199,6 @@ def test_a_sample_with_signal_enters_the_pairs_it_enters_without(
         result = run(task, [sample], str(tmp_path))
         assert result["members"] == []
         assert len(result["left_out"]) == 6
-
-
-def test_replacing_signal_leaves_as_many_events(sample: Sample, drawn: Samples) -> None:
-    some = settings(injection={"bin": 2, "sizes": [10, 30], "mode": "replace"})
-    samples = Samples(drawn.pool, some, 5)
-    null, with_signal = samples.events(1500, 0, 0), samples.events(1500, 0, 30)
-    bins = drawn.pool.bins
-    assert np.bincount(bins[null]).tolist() == np.bincount(bins[with_signal]).tolist()
-    assert len(np.setdiff1d(with_signal, null)) == len(np.setdiff1d(null, with_signal)) == 30
-    gone = np.setdiff1d(null, samples.events(1500, 0, 10))
-    assert set(gone.tolist()) < set(np.setdiff1d(null, with_signal).tolist())
-
-
-@pytest.mark.parametrize(("signal", "mode"), [(0, "add"), (30, "add"), (30, "replace")])
-def test_what_two_samples_share_is_counted(drawn: Samples, signal: int, mode: str) -> None:
-    some = settings(injection={"bin": 2, "sizes": [10, 30], "mode": mode})
-    samples, bins = Samples(drawn.pool, some, 5), drawn.pool.bins
-    before, events = (set(samples.events(1500, k, signal).tolist()) for k in (1, 2))
-    injected = events - set(samples.null(1500, 2).tolist())
-    assert len(injected) == signal
-    kinds = {"lower": {i for i in events if bins[i] == 0}, "upper": {i for i in events if bins[i] == 1} - injected}
-    expected = {name: len(of_kind & before) / len(of_kind) for name, of_kind in kinds.items()}
-    if signal:
-        expected["injected"] = len(injected & before) / signal
-    assert samples.shared(Key(1500, 2, 0, signal)) == pytest.approx(expected)
-    assert samples.shared(Key(1500, 0, 0, signal)) == {}
-
-
-def test_disjoint_samples_share_injected_events_alone(drawn: Samples) -> None:
-    some = settings(sample_sizes=[1000], disjoint=True, injection={"bin": 2, "sizes": [100]})
-    samples = Samples(drawn.pool, some, 5)
-    assert samples.shared(Key(1000, 1, 1)) == {"lower": 0, "upper": 0}
-    with_signal = samples.shared(Key(1000, 1, 1, 100))
-    assert with_signal["injected"] > 0.3
-    assert with_signal["upper"] == 0  # the bin above that with signal
 
 
 def test_a_sample_that_is_left_out_needs_no_events_to_replace(sample: Sample, drawn: Samples) -> None:
@@ -376,19 +295,6 @@ def test_the_area_counts_pairs() -> None:
     wins = [(a > b) + 0.5 * (a == b) for a in scores[labels == 1] for b in scores[labels == 0]]
     assert area(labels, scores) == pytest.approx(np.mean(wins))
     assert area(np.zeros(3, np.int8), np.zeros(3)) is None
-
-
-def test_disjoint_samples_do_not_share_events(sample: Sample) -> None:
-    some = settings(sample_sizes=[1000], disjoint=True, injection=None)
-    samples = Samples(cached_pool([sample], some, 5), some, 5)
-    assert len(np.unique(np.concatenate([samples.null(1000, k) for k in range(3)]))) == 3000
-
-
-def test_a_draw_by_weight_prefers_heavy_events(sample: Sample) -> None:
-    some = settings(draw="weights")
-    samples = Samples(cached_pool([sample], some, 5), some, 5)
-    weight = samples.pool.weight
-    assert weight[samples.null(1000, 0)].mean() > weight.mean() + 0.05
 
 
 def test_the_edges_of_the_default_are_the_source_s() -> None:

@@ -4,13 +4,12 @@ import json
 import math
 import shutil
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.dijet_runs import make_dijet_run
+from support.dijet_runs import edit_members, make_dijet_run, members, results_of
 from support.runs import edit_json
 
 from analysis.errors import UserError
@@ -69,21 +68,6 @@ def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
         return Picture(directory / f"{name}.png", caption, alt, wide)
 
     monkeypatch.setattr(Report, "keep", keep)
-
-
-def results_of(directory: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((directory / "results.json").read_text(encoding="utf-8"))
-    return content
-
-
-def members(directory: Path, prefix: str) -> list[dict[str, Any]]:
-    paths = sorted((directory / "models").glob(f"{prefix}*/result.json"))
-    return [member for path in paths for member in json.loads(path.read_text())["members"]]
-
-
-def edit_members(directory: Path, prefix: str, change: Callable[[dict[str, Any]], None]) -> None:
-    for path in sorted((directory / "models").glob(f"{prefix}*/result.json")):
-        edit_json(path, change)
 
 
 def test_a_null_stays_null_and_a_signal_is_found(finished: tuple[Path, list[str]]) -> None:
@@ -374,9 +358,10 @@ def test_the_report_tells_the_settings_of_the_trainings_not_those_of_now(copy: P
         produce(copy, QUICK)
 
 
-def test_trainings_of_an_earlier_version_are_refused(copy: Path) -> None:
+@pytest.mark.parametrize("added", ["observables", "shared"])
+def test_trainings_of_an_earlier_version_are_refused(copy: Path, added: str) -> None:
     (one, *_) = sorted((copy / "models").glob("null_*"))
-    edit_json(one / "result.json", lambda result: result["members"][0].pop("observables"))
+    edit_json(one / "result.json", lambda result: result["members"][0].pop(added))
     with pytest.raises(UserError, match=r"null_.* was trained by an earlier version: train again"):
         produce(copy, QUICK)
 
