@@ -234,7 +234,7 @@ def report_stacks(stacks: Stacks, *, gpu: bool, whole: bool) -> list[str]:
     say(f"   the source's size ({SOURCE_TRAININGS} x {SOURCE_JETS} jets x {SOURCE_EPOCHS} epochs), by data sheets:")
     for other in DEVICES.values():
         say(f"   {other.name}: {_facts(other)}")
-        _say_prediction("     formula", source_work(work), other, compile_)
+        _say_prediction("     formula", source_work(work, *stacks.on_gpu), other, compile_)
     missed = []
     if gpu and whole and work.trainings >= SOURCE_TRAININGS:
         say(f"   required {REQUIRED_SECONDS:g} s, goal {GOAL_SECONDS:g} s")
@@ -243,11 +243,11 @@ def report_stacks(stacks: Stacks, *, gpu: bool, whole: bool) -> list[str]:
     return missed
 
 
-def source_work(work: Work) -> Work:
-    """Work of the source's size on a GPU: batches as here, sums as matrix products, stacks of 200."""
+def source_work(work: Work, slots: int, rows: int) -> Work:
+    """Work of the source's size on a GPU: batches of the same jets, sums as matrix products, stacks of 200."""
     steps = -(-SOURCE_JETS // work.batch) * SOURCE_EPOCHS
     network = replace(work.network, add="matmul")
-    return replace(work, network=network, trainings=SOURCE_TRAININGS, stack=200, steps=steps)
+    return replace(work, network=network, trainings=SOURCE_TRAININGS, stack=200, steps=steps, slots=slots, rows=rows)
 
 
 def _facts(device: Device) -> str:

@@ -45,7 +45,7 @@ class Training:
 class Stacks:
     """Many trainings in stacks: clocks of all and of each stack, how many epochs were compiled and in how long [s].
 
-    Scores are (N, n); the work was done on the device.
+    Scores are (N, n); the work was done on the device. `on_gpu` are the particle slots and rows of a batch there.
     """
 
     clock: Clock
@@ -54,6 +54,7 @@ class Stacks:
     compile_wall: float
     scores: np.ndarray
     work: Work
+    on_gpu: tuple[int, int]
     device: Device
 
 
@@ -190,7 +191,7 @@ def stack_against_alone(sample: Sample, plan: Plan, replicas: int) -> tuple[list
 def many(sample: Sample, plan: Plan, trainings: int) -> Stacks:
     """So many trainings in the fewest equal stacks that the memory holds; the pool goes to the device once."""
     from training.backend import has_gpu
-    from training.jets import JetPool
+    from training.jets import WIDTH_ON_GPU, JetPool
     from training.pfn import PFNParameters, scores, train_pfns
     from training.stack_size import free_memory, replicas_per_stack
     from training.stacked_steps import compiled_steps, forget_compiled
@@ -201,15 +202,15 @@ def many(sample: Sample, plan: Plan, trainings: int) -> Stacks:
     network = parameters.network()
     batch = min(plan.batch, sample.train)
     pool = JetPool(sample.jets)
-    batches = np.random.default_rng(5).permutation(sample.train)[: sample.train // batch * batch].reshape(-1, batch)
-    rows = pool.capacity(batches)
+    steps = -(-sample.train // batch) * plan.epochs
+    rows = pool.usual_capacity(np.arange(sample.train), batch, steps * trainings)
     slots = pool.slots(rows)
 
     def train() -> tuple[list[Clock], list[Any], int]:
         size = sum(array.nbytes for array in (sample.particles, sample.offsets)) * 2
         most = plan.stack or 256
         free = free_memory()
-        fitting = replicas_per_stack(network, batch, int(1.1 * slots), free=free, pool=size, most=most)
+        fitting = replicas_per_stack(network, batch, slots, free=free, pool=size, most=most)
         stacks = -(-trainings // fitting)
         at_once = -(-trainings // stacks)
         each, networks = [], []
@@ -227,12 +228,14 @@ def many(sample: Sample, plan: Plan, trainings: int) -> Stacks:
         its = networks[start : start + at_once]
         found += scores(its, pool, [test] * len(its))
     particles = float(sample.offsets[sample.train]) / sample.train * batch
-    steps = -(-sample.train // batch) * plan.epochs
     work = Work(network, trainings, at_once, batch, steps, slots, rows, particles)
+    wide = JetPool(sample.jets, WIDTH_ON_GPU)
+    wide_rows = wide.usual_capacity(np.arange(sample.train), batch, steps * trainings)
     # One epoch of the first stack with what is compiled, and with nothing.
     first, short = members[:at_once], parameters.model_copy(update={"epochs": 1})
     train_pfns(pool, first, short)
     warm, _ = clocked(lambda: train_pfns(pool, first, short))
     forget_compiled()
     cold, _ = clocked(lambda: train_pfns(pool, first, short))
-    return Stacks(clock, each, compilations, max(cold.wall - warm.wall, 0.0), np.array(found), work, device)
+    on_gpu, compile_wall = (wide.slots(wide_rows), wide_rows), max(cold.wall - warm.wall, 0.0)
+    return Stacks(clock, each, compilations, compile_wall, np.array(found), work, on_gpu, device)

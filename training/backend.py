@@ -63,7 +63,8 @@ def scanned(
 ) -> tuple[Any, Any]:
     """The last state and all results (S, ...) of `state, result = function(state, batch)`; traced, one loop.
 
-    The state is nested lists of arrays, the batches are the S entries of arrays' first axis, a result is one array.
+    The state is nested lists of arrays, the batches are the S entries of arrays' first axis, a result is one array (R,)
+    of single precision, R being the second axis of the batches.
     """
     if backend_name() == "jax":
         import jax
@@ -72,19 +73,19 @@ def scanned(
         return scan
     import tensorflow as tf
 
-    # `keras.ops.scan` takes all parts of the state to have one shape on this backend.
-    steps = int(batches[0].shape[0])
+    # `keras.ops.scan` takes all parts of the state to have one shape on this backend. Results are written into a plain
+    # array: with a TensorArray TensorFlow translates the whole body for XLA a second time.
+    steps, replicas = (int(length) for length in batches[0].shape[:2])
 
     def once(step: Any, flat: Any, results: Any) -> tuple[Any, Any, Any]:
         new, result = function(tf.nest.pack_sequence_as(state, flat), [array[step] for array in batches])
-        return step + 1, tf.nest.flatten(new), results.write(step, result)
+        return step + 1, tf.nest.flatten(new), tf.tensor_scatter_nd_update(results, [[step]], result[None])
 
-    results = tf.TensorArray(tf.float32, steps)
-    start = (tf.constant(0), tf.nest.flatten(state), results)
+    start = (tf.constant(0), tf.nest.flatten(state), tf.zeros((steps, replicas)))
     _, flat, results = tf.while_loop(
         lambda step, *_: step < steps, once, start, maximum_iterations=steps, parallel_iterations=1
     )
-    return tf.nest.pack_sequence_as(state, flat), results.stack()
+    return tf.nest.pack_sequence_as(state, flat), results
 
 
 def with_gradients(function: Callable[[list[Any]], tuple[Any, Any]], weights: list[Any]) -> tuple[Any, list[Any]]:

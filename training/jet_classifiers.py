@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,14 +112,13 @@ def _replicas_at_once(pool: JetPool, particles: int, members: Sequence[Member], 
     from training.stack_size import free_memory, in_equal_turns, replicas_per_stack, worker_limit
 
     batch = settings.network.batch_size
-    whole = [member.train[: len(member.train) // batch * batch].reshape(-1, batch) for member in members]
-    # Batches are drawn anew in every epoch: a tenth more than these have is more than any is likely to.
-    batches = [rows if len(rows) else one.train[None] for rows, one in zip(whole, members, strict=True)]
-    slots = [pool.slots(pool.capacity(rows)) for rows in batches]
+    batches = settings.network.epochs * sum(math.ceil(len(member.train) / batch) for member in members)
+    sizes = [min(batch, len(its.train)) for its in members]
+    capacities = [pool.usual_capacity(its.train, n, batches) for its, n in zip(members, sizes, strict=True)]
     fitting = replicas_per_stack(
         settings.network.network(),
         batch,
-        int(1.1 * max(slots)),
+        pool.slots(max(capacities)),
         free=free_memory(worker_limit()),
         pool=0 if pool.on_device else POOL_BYTES * particles,
         most=len(members),

@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.backend import keras_module
+from training.backend import has_gpu, keras_module
 from training.energyflow_import import import_energyflow
 
 FEATURES = ("pt", "y", "phi", "pid")
-#: Particles of a row in a `JetPool`: rows are fetched and added up as a whole, and half a row per jet is empty.
-WIDTH = 8
+#: Particles of a row in a `JetPool`: rows are fetched and added up as a whole, and half a row per jet is empty. On a
+#: GPU, where rows are added up by a product with a matrix, long rows cost less; on a processor short ones do.
+WIDTH_ON_GPU, WIDTH_ON_PROCESSOR = 8, 4
 #: Capacities lie so close, relative to each other: what is compiled for one batch serves most others.
 BUCKETS_PER_OCTAVE = 16
+#: Probability that any batch of a stack does not fit into the capacity chosen for all, and what is larger is compiled.
+BEYOND_CAPACITY = 0.01
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ class JetPool:
     number of particles, not the longest jet; the capacity is one of a few, as each is compiled once.
     """
 
-    def __init__(self, jets: Jets, width: int = WIDTH) -> None:
+    def __init__(self, jets: Jets, width: int | None = None) -> None:
+        width = width or (WIDTH_ON_GPU if has_gpu() else WIDTH_ON_PROCESSOR)
         self.width = width
         counts = np.diff(jets.offsets)
         rows = -(-counts // width)
@@ -180,6 +184,18 @@ class JetPool:
         """Rows that every batch (last axis of `rows`) fits into, rounded up to a bucket."""
         return bucket(int(self._rows[rows].sum(axis=-1).max(initial=1)))
 
+    def usual_capacity(self, rows: NDArray[np.integer], batch: int, batches: int) -> int:
+        """Capacity that `batches` of so many of the jets `rows`, drawn by chance, exceed with BEYOND_CAPACITY.
+
+        Sums of many are near a normal distribution; those drawn without replacement spread less, and all `rows` at
+        once not at all.
+        """
+        from scipy.stats import norm
+
+        counts = self._rows[rows]
+        spread = counts.std() * np.sqrt(batch * (1 - batch / len(rows)))
+        return bucket(int(np.ceil(batch * counts.mean() + norm.isf(BEYOND_CAPACITY / batches) * spread)))
+
     def slots(self, capacity: int) -> int:
         """Particles that `capacity` rows hold."""
         return capacity * self.width
@@ -197,8 +213,14 @@ class JetPool:
         number = numbers(of_jet, rows)
         end = ops.cumsum(number, axis=1)
         position = ops.arange(capacity, dtype="int32")
-        # How many jets end before a position: the jet it belongs to, B after the last.
-        jet = ops.sum(ops.cast(end[:, :, None] <= position[None, None, :], "int32"), axis=1)
+        # How many jets end before a position: the jet it belongs to, B after the last. Each adds one from its end on.
+        replica = ops.arange(rows.shape[0], dtype="int32")[:, None] * (capacity + 1)
+        ends = ops.segment_sum(
+            ops.ones((rows.shape[0] * jets,), "int32"),
+            ops.reshape(end + replica, (-1,)),
+            num_segments=rows.shape[0] * (capacity + 1),
+        )
+        jet = ops.cumsum(ops.reshape(ends, (-1, capacity + 1)), axis=1)[:, :capacity]
         shift = numbers(first, rows) - end + number
         source = ops.take_along_axis(shift, ops.minimum(jet, jets - 1), axis=1) + position[None, :]
         source = ops.where(jet < jets, source, filled.shape[0] - 1)

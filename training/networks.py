@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -80,10 +80,38 @@ def dense_layers(
     for number in range(layers):
         kernel, bias = weights[2 * number : 2 * number + 2]
         name = activation if number + 1 < layers else last
-        x = keras.activations.get(name)(keras.ops.matmul(x, kernel) + bias[:, None, :])
+        x = _activated(keras.ops.matmul(x, kernel) + bias[:, None, :], name)
         if number < len(masks):
             x = x * masks[number]
     return x
+
+
+def _narrow_product(x: Any, kernel: Any) -> Any:
+    """(R, N, out) from (R, N, in) and (R, in, out), for few inputs.
+
+    It is written as a sum, which XLA joins with the bias and the activation: the product is never in memory. Its
+    gradients are those of a product.
+    """
+    ops = keras_module().ops
+
+    @ops.custom_gradient  # type: ignore[untyped-decorator]
+    def product(x: Any, kernel: Any) -> tuple[Any, Callable[..., Any]]:
+        def gradients(*arguments: Any, upstream: Any = None) -> tuple[Any, Any]:
+            of = arguments[0] if upstream is None else upstream
+            return ops.matmul(of, ops.transpose(kernel, (0, 2, 1))), ops.matmul(ops.transpose(x, (0, 2, 1)), of)
+
+        return sum(x[:, :, i, None] * kernel[:, None, i, :] for i in range(x.shape[-1])), gradients
+
+    return product(x, kernel)
+
+
+def _activated(x: Any, name: str | None) -> Any:
+    keras = keras_module()
+    if name == "relu":
+        # The same values and gradients, also at zero and for what is no number. TensorFlow takes 10 ms for every relu
+        # and for every gradient of one to translate it for XLA, and a tenth of a millisecond for this.
+        return keras.ops.where(x <= 0, keras.ops.zeros_like(x), x)
+    return keras.activations.get(name)(x)
 
 
 def cross_entropy(logits: Any, label: Any) -> Any:
@@ -172,7 +200,8 @@ class ParticleFlowNetwork:
         replicas, width, capacity, features = particles.shape
         split = 2 * len(self.phi_units)
         flat = ops.reshape(particles, (replicas, width * capacity, features))
-        phi = dense_layers(flat, weights[:split], self.activation, last=self.activation)
+        first = _activated(_narrow_product(flat, weights[0]) + weights[1][:, None, :], self.activation)
+        phi = dense_layers(first, weights[2:split], self.activation, last=self.activation)
         latent = phi.shape[-1]
         rows = ops.sum(ops.reshape(phi, (replicas, width, capacity, latent)) * present[..., None], axis=1)
         return dense_layers(self._add_up(rows, jet, jets), weights[split:], self.activation)

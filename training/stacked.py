@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from training.backend import keras_module
 from training.networks import Arrays, Network, initial_weights
-from training.optimizers import Optimizer
+from training.optimizers import Optimizer, start
 from training.stacked_steps import (
     compiled_outputs,
     compiled_steps,
@@ -43,6 +43,9 @@ class Pool(Protocol):
     def capacity(self, rows: NDArray[np.integer]) -> int:
         """Size of the array that every batch (last axis of `rows`) is gathered into."""
 
+    def usual_capacity(self, rows: NDArray[np.integer], batch: int, batches: int) -> int:
+        """Capacity that is nearly always enough for so many batches of `batch` of the rows, drawn by chance."""
+
     def slots(self, capacity: int) -> int:
         """Events or particles, empty ones among them, that a network computes from an array of this capacity."""
 
@@ -65,6 +68,10 @@ class FeaturePool:
     def capacity(self, rows: NDArray[np.integer]) -> int:
         """The batch itself."""
         return int(rows.shape[-1])
+
+    def usual_capacity(self, rows: NDArray[np.integer], batch: int, batches: int) -> int:  # noqa: ARG002
+        """The batch itself."""
+        return batch
 
     def slots(self, capacity: int) -> int:
         """The events."""
@@ -147,8 +154,7 @@ class Stack:
             for member in members
         ]
         weights = [ops.convert_to_tensor(np.stack(layer)) for layer in zip(*initial, strict=True)]
-        moments = [[ops.zeros_like(layer) for layer in weights] for _ in range(2)] if optimizer.kind == "adam" else []
-        self.state: list[Any] = [weights, moments, ops.zeros((len(members),), "float32")]
+        self.state: list[Any] = start(optimizer, weights)
         constants = zip(*(member.constants for member in members), strict=True)
         self.constants = [ops.convert_to_tensor(np.stack(one).astype(np.float32)) for one in constants]
         self.curves: list[dict[str, list[float]]] = [{} for _ in members]
@@ -162,8 +168,7 @@ class Stack:
 
     def weights(self) -> list[Arrays]:
         """Of every replica, as they are now: kernels and biases in turn."""
-        convert = keras_module().ops.convert_to_numpy
-        layers = [np.asarray(convert(layer)) for layer in self.state[0]]
+        layers = [np.asarray(keras_module().ops.convert_to_numpy(layer)) for layer in self.state[0]]
         return [[layer[replica].copy() for layer in layers] for replica in range(len(self))]
 
     def best_weights(self) -> list[Arrays]:
@@ -277,7 +282,10 @@ class _Batches:
         self.calls = min(max(self.calls, 1), most)
         #: Of a call; all are of one length, and the last steps of the last call may be empty.
         self.steps = -(-most // self.calls)
-        self.capacity = 0
+        # Known before the first batch, so that no later one that is larger has everything compiled again.
+        drawn = most * schedule.epochs * len(members)
+        usual = [pool.usual_capacity(its.train.rows, n, drawn) for its, n in zip(members, self.sizes, strict=True)]
+        self.capacity = max(usual) if self.shuffled else 0
         self._kept: tuple[NDArray[np.bool_], list[tuple[Any, Any, Any]]] | None = None
 
     def epoch(self, active: NDArray[np.bool_]) -> list[tuple[Any, Any, Any]]:
@@ -294,7 +302,6 @@ class _Batches:
                 step, position = np.divmod(np.arange(len(order)), self.sizes[replica])
                 place = (step, replica, position)
                 rows[place], label[place], weight[place] = part.rows[order], part.label[order], part.weights[order]
-        # A capacity once compiled serves as long as it suffices.
         self.capacity = max(self.capacity, self.pool.capacity(rows))
         convert = keras_module().ops.convert_to_tensor
         parts = [[convert(its.copy()) for its in np.split(array, self.calls)] for array in (rows, label, weight)]

@@ -109,7 +109,7 @@ def test_what_is_missed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert pfn.mean_ratio([2.0, 2.0], [1.0, 4.0]) == pytest.approx((1.0, math.log(2)))
     device = Device("this GPU", 1e14, 1e12, 1e-6)
     for seconds, sentences in ((59.0, []), (61.0, ["600 trainings take 61 s, not 60"])):
-        stacks = Stacks(Clock(seconds, 1.0), [Clock(seconds, 1.0)], 1, 2.0, np.empty((0, 0)), WORK, device)
+        stacks = Stacks(Clock(seconds, 1.0), [Clock(seconds, 1.0)], 1, 2.0, np.empty((0, 0)), WORK, (2, 1), device)
         assert pfn.report_stacks(stacks, gpu=True, whole=True) == sentences
         assert pfn.report_stacks(stacks, gpu=False, whole=True) == []
     assert "what takes most of it: memory" in capsys.readouterr().out

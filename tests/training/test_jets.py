@@ -151,6 +151,23 @@ def test_a_batch_has_every_particle_of_its_jets_once(width: int) -> None:
     assert not particles[np.broadcast_to((present == 0)[..., None], particles.shape)].any()
 
 
+def test_few_batches_by_chance_exceed_the_usual_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.jets.bucket", lambda rows: rows)
+    rng = np.random.default_rng(3)
+    counts = rng.poisson(rng.gamma(9.0, 5.0, 3000)) + 1
+    particles = np.zeros((counts.sum(), 4), np.float32)
+    pool = JetPool(Jets(particles, np.concatenate([[0], np.cumsum(counts)])), 4)
+    beyond, trials, batches = 0, 200, 100
+    usual = pool.usual_capacity(np.arange(2000), 100, batches)
+    for _ in range(trials):
+        drawn = np.concatenate([rng.permutation(2000).reshape(20, 100) for _ in range(batches // 20)])
+        beyond += pool.capacity(drawn) > usual
+    assert beyond <= 10  # a hundredth of them is 2
+    assert usual < 1.15 * pool.capacity(np.arange(2000)[None]) / 20
+    whole = np.arange(2000)
+    assert pool.usual_capacity(whole, 2000, 10) == pool.capacity(whole[None])
+
+
 def test_capacities_are_few_and_close() -> None:
     sizes = np.arange(1, 5000)
     found = np.array([bucket(int(n)) for n in sizes])

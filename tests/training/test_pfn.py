@@ -99,6 +99,7 @@ def test_a_batch_beyond_the_capacity_gets_a_larger_one(monkeypatch: pytest.Monke
 
     jets, label = made_jets(200)
     monkeypatch.setattr("training.jets.bucket", lambda rows: rows)
+    monkeypatch.setattr(JetPool, "usual_capacity", lambda *_: 1)
     pool = JetPool(jets)
     batches = _Batches(pool, members(label, 2, train=150), Schedule(batch_size=20), SMALL.network())
     found = []
@@ -108,6 +109,20 @@ def test_a_batch_beyond_the_capacity_gets_a_larger_one(monkeypatch: pytest.Monke
         found.append(batches.capacity)
     assert found == sorted(found)
     assert found[0] < found[-1]
+
+
+def test_nothing_is_compiled_again_for_a_later_epoch() -> None:
+    from training.stacked import Schedule, _Batches
+
+    jets, label = made_jets(600)
+    pool = JetPool(jets)
+    schedule = Schedule(epochs=40, batch_size=50)
+    batches = _Batches(pool, members(label, 3, train=500), schedule, SMALL.network())
+    before, needed = batches.capacity, []
+    for _ in range(schedule.epochs):
+        needed += [pool.capacity(np.asarray(rows)) for rows, _, _ in batches.epoch(np.ones(3, bool))]
+    assert batches.capacity == before
+    assert max(needed) > 0.9 * before
 
 
 def test_the_keras_model_is_the_stacked_network() -> None:
