@@ -20,7 +20,7 @@ FEATURES = ("pt", "y", "phi", "pid")
 #: GPU, where rows are added up by a product with a matrix, long rows cost less; on a processor short ones do.
 WIDTH_ON_GPU, WIDTH_ON_PROCESSOR = 8, 4
 #: Capacities lie so close, relative to each other: what is compiled for one batch serves most others.
-BUCKETS_PER_OCTAVE = 16
+BUCKETS_PER_OCTAVE = 32
 #: Probability that any batch of a stack does not fit into the capacity chosen for all, and what is larger is compiled.
 BEYOND_CAPACITY = 0.01
 

@@ -66,6 +66,7 @@ def test_equal_weights_give_equal_outputs(jets: tuple[Jets, np.ndarray]) -> None
 
 @pytest.mark.slow
 def test_both_learn_equally_well(jets: tuple[Jets, np.ndarray]) -> None:
+    import tensorflow as tf
     from sklearn.metrics import roc_auc_score
 
     found, label = jets
@@ -78,15 +79,18 @@ def test_both_learn_equally_well(jets: tuple[Jets, np.ndarray]) -> None:
     ours = [roc_auc_score(label[test], one.score(pool, test)) for one in train_pfns(pool, members, PARAMETERS)]
     table, target = padded(found), np.eye(2)[label]
     theirs = []
-    for _ in range(2):
+    for seed in range(4):
+        tf.random.set_seed(seed)
         network = their_network()
         network.fit(table[train], target[train], epochs=PARAMETERS.epochs, batch_size=PARAMETERS.batch_size, verbose=0)
         theirs.append(roc_auc_score(label[test], network.predict(table[test], verbose=0)[:, 1]))
-    # Hanley and McNeil's error of one AUC (Radiology 143, 29, 1982); the same test jets make it an upper bound.
+    # Hanley and McNeil's error of one AUC (Radiology 143, 29, 1982); the same test jets make it an upper bound. Beside
+    # it the means vary with the seeds.
     auc, positive = float(np.mean(theirs)), int(label[test].sum())
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     negative = len(test) - positive
     variance = auc * (1 - auc) + (positive - 1) * (q1 - auc**2) + (negative - 1) * (q2 - auc**2)
-    error = np.sqrt(variance / positive / negative)
+    seeds = (np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 4
+    error = np.sqrt(variance / positive / negative + seeds)
     assert min(ours) > 0.6
     assert abs(np.mean(ours) - auc) < 2 * error

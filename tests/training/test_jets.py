@@ -172,5 +172,5 @@ def test_capacities_are_few_and_close() -> None:
     sizes = np.arange(1, 5000)
     found = np.array([bucket(int(n)) for n in sizes])
     assert (found >= sizes).all()
-    assert (found[100:] <= sizes[100:] * 1.06).all()
-    assert len(np.unique(found)) < 16 * np.log2(5000)
+    assert (found[100:] <= sizes[100:] * 1.04).all()
+    assert len(np.unique(found)) < 32 * np.log2(5000)
