@@ -94,11 +94,11 @@ def _narrow_product(x: Any, kernel: Any) -> Any:
     """
     ops = keras_module().ops
 
-    @ops.custom_gradient  # type: ignore[untyped-decorator]
+    @ops.custom_gradient  # type: ignore[untyped-decorator]  # Keras has no types
     def product(x: Any, kernel: Any) -> tuple[Any, Callable[..., Any]]:
-        def gradients(*arguments: Any, upstream: Any = None) -> tuple[Any, Any]:
-            of = arguments[0] if upstream is None else upstream
-            return ops.matmul(of, ops.transpose(kernel, (0, 2, 1))), ops.matmul(ops.transpose(x, (0, 2, 1)), of)
+        def gradients(upstream: Any) -> tuple[Any, Any]:
+            of_x = ops.matmul(upstream, ops.transpose(kernel, (0, 2, 1)))
+            return of_x, ops.matmul(ops.transpose(x, (0, 2, 1)), upstream)
 
         return sum(x[:, :, i, None] * kernel[:, None, i, :] for i in range(x.shape[-1])), gradients
 

@@ -69,7 +69,7 @@ class FeaturePool:
         """The batch itself."""
         return int(rows.shape[-1])
 
-    def usual_capacity(self, rows: NDArray[np.integer], batch: int, batches: int) -> int:  # noqa: ARG002
+    def usual_capacity(self, rows: NDArray[np.integer], batch: int, batches: int) -> int:  # noqa: ARG002  (none differs)
         """The batch itself."""
         return batch
 

@@ -80,6 +80,12 @@ def test_the_prediction_scales_as_the_formula() -> None:
     assert sum(predicted(WORK, DEVICES["H200"]).values()) < sum(predicted(WORK, DEVICES["A100"]).values())
 
 
+def test_other_devices_are_predicted_with_the_rows_of_a_gpu() -> None:
+    source = pfn.source_work(replace(WORK, batch=250, trainings=2, stack=2), 27_000, 3375)
+    assert (source.slots, source.rows, source.network.add) == (27_000, 3375, "matmul")
+    assert (source.trainings, source.steps) == (600, 480)
+
+
 def test_what_is_missed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(2)
     label = rng.integers(0, 2, 1000)
