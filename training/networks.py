@@ -108,8 +108,8 @@ def _narrow_product(x: Any, kernel: Any) -> Any:
 def _activated(x: Any, name: str | None) -> Any:
     keras = keras_module()
     if name == "relu":
-        # The same values and gradients, also at zero and for what is no number. TensorFlow takes 10 ms for every relu
-        # and for every gradient of one to translate it for XLA, and a tenth of a millisecond for this.
+        # The same values, NaN too, and gradients, but for that of NaN, which goes through. TensorFlow takes 10 ms for
+        # every relu and every gradient of one to translate it for XLA, and a tenth of a millisecond for this.
         return keras.ops.where(x <= 0, keras.ops.zeros_like(x), x)
     return keras.activations.get(name)(x)
 
