@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -82,7 +83,8 @@ def test_local_files(
         print(
             f"\n{mode}: {counted.total()} reads, {counted['fault']} faults, {again} reads tried again by the file layer"
         )
-    assert 0.15 < counted["fault"] / counted.total() < 0.25
+    # One in five, to five standard deviations: how many reads there are depends on which worker has which item.
+    assert abs(counted["fault"] - 0.2 * counted.total()) < 5 * math.sqrt(0.2 * 0.8 * counted.total())
     # A read that fails five times in a row is left to the engine, which tries the whole item again.
     assert 0.95 * counted["fault"] <= again <= counted["fault"]
 

@@ -7,6 +7,8 @@ FAULTY_READS says how: `fifth` (every fifth read), `random:<seed>` (one in five)
 import errno
 import os
 import random
+from collections import Counter
+from pathlib import PurePath
 
 MODE, *ARGUMENTS = os.environ.get("FAULTY_READS", "none").split(":")
 LOG = os.environ.get("FAULTY_LOG")
@@ -15,13 +17,19 @@ SUFFIXES = (".root", ".h5", ".parquet")
 if MODE != "none":
     real_pread = os.pread
     state = {"reads": 0}
-    chance = random.Random(int(ARGUMENTS[0]) + os.getpid() if MODE == "random" else 0)  # noqa: S311
+    seen: Counter[str] = Counter()
+
+    def chance(name: str, size: int, offset: int) -> bool:
+        """The same for the same bytes read for the same time, in whatever process and order."""
+        place = f"{PurePath(name).name}:{offset}:{size}"
+        seen[place] += 1
+        return random.Random(f"{ARGUMENTS[0]}:{place}:{seen[place]}").random() < 0.2  # noqa: S311
 
     def failing(name: str, size: int, offset: int) -> bool:
         if MODE == "region":
             wanted, start, stop = ARGUMENTS[0], int(ARGUMENTS[1]), int(ARGUMENTS[2])
             return name.endswith(wanted) and offset < stop and offset + size > start
-        return state["reads"] % 5 == 0 if MODE == "fifth" else chance.random() < 0.2
+        return state["reads"] % 5 == 0 if MODE == "fifth" else chance(name, size, offset)
 
     def pread(descriptor: int, size: int, offset: int) -> bytes:
         name = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
