@@ -78,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.file and not options.file.is_file():
         parser.error(f"there is no file {options.file}")
-    from training.backend import backend_name, has_gpu
-    from training.lepton_networks import Task, Trained, available_cores, train
+    from training.backend import available_cores, backend_name, has_gpu
+    from training.lepton_networks import Task, Trained, train
     from training.lepton_settings import Steps
     from training.stacked_steps import forget_compiled
 

@@ -191,7 +191,7 @@ def stack_against_alone(sample: Sample, plan: Plan, replicas: int) -> tuple[list
 def many(sample: Sample, plan: Plan, trainings: int) -> Stacks:
     """So many trainings in the fewest equal stacks that the memory holds; the pool goes to the device once."""
     from training.backend import has_gpu
-    from training.jets import WIDTH_ON_GPU, JetPool
+    from training.jets import WIDTH, JetPool
     from training.pfn import PFNParameters, scores, train_pfns
     from training.stack_size import free_memory, replicas_per_stack
     from training.stacked_steps import compiled_steps, forget_compiled
@@ -228,8 +228,10 @@ def many(sample: Sample, plan: Plan, trainings: int) -> Stacks:
         its = networks[start : start + at_once]
         found += scores(its, pool, [test] * len(its))
     particles = float(sample.offsets[sample.train]) / sample.train * batch
+    if pool.ragged:
+        slots = rows = round(particles)
     work = Work(network, trainings, at_once, batch, steps, slots, rows, particles)
-    wide = JetPool(sample.jets, WIDTH_ON_GPU)
+    wide = JetPool(sample.jets, WIDTH)
     wide_rows = wide.usual_capacity(np.arange(sample.train), batch, steps * trainings)
     # One epoch of the first stack with what is compiled, and with nothing.
     first, short = members[:at_once], parameters.model_copy(update={"epochs": 1})

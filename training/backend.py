@@ -45,8 +45,34 @@ def backend_name() -> str:
     return name
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of nested lists of arrays, compiled by XLA; once for every set of shapes."""
+def takes_any_shape() -> bool:
+    """Whether arrays whose size differs from batch to batch are better left as they are: TensorFlow on a processor.
+
+    Its own kernels take any shape, and its products are oneDNN's, with bias and activation in them. XLA compiles every
+    shape, for seconds, so that all batches are filled up to one, and its products are the slower ones.
+    """
+    return backend_name() == "tensorflow" and not has_gpu()
+
+
+def one_thread_per_operation() -> bool:
+    """Whether TensorFlow takes one core for each operation, and more of them for several at a time.
+
+    It is made so if it has not begun to compute in this process, and can then no more be changed.
+    """
+    import tensorflow as tf
+
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+    return bool(tf.config.threading.get_intra_op_parallelism_threads() == 1)
+
+
+def compiled(function: Callable[..., Any], *, any_shape: bool = False) -> Callable[..., Any]:
+    """`function` of nested lists of arrays, compiled by XLA, once for every set of shapes.
+
+    With `any_shape` it is made a graph of TensorFlow's own kernels, see `takes_any_shape`.
+    """
+    if any_shape and not takes_any_shape():
+        raise ValueError("Only TensorFlow on a processor computes with arrays of any shape.")
     if backend_name() == "jax":
         import jax
 
@@ -54,7 +80,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return jitted
     import tensorflow as tf
 
-    traced: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False, reduce_retracing=False)
+    traced: Callable[..., Any] = tf.function(
+        function, jit_compile=not any_shape, autograph=False, reduce_retracing=False
+    )
     return traced
 
 
@@ -88,6 +116,36 @@ def scanned(
     return tf.nest.pack_sequence_as(state, flat), results
 
 
+def added_up(function: Callable[..., tuple[Any, ...]], start: tuple[Any, ...], parts: Sequence[Any]) -> tuple[Any, ...]:
+    """`start` and the arrays `function(*entries)` for all entries of the parts' first axis; traced, on TensorFlow.
+
+    As many entries as there are cores are under way at a time; they are added in their order.
+    """
+    import tensorflow as tf
+
+    length = int(parts[0].shape[0])
+
+    def once(number: Any, *sums: Any) -> tuple[Any, ...]:
+        new = function(*(array[number] for array in parts))
+        return number + 1, *(before + one for before, one in zip(sums, new, strict=True))
+
+    _, *sums = tf.while_loop(
+        lambda number, *_: number < length, once, (tf.constant(0), *start),
+        maximum_iterations=length, parallel_iterations=available_cores(),
+    )  # fmt: skip
+    return tuple(sums)
+
+
+def side_by_side(function: Callable[[Any], Any], parts: Any) -> Any:
+    """(P, ...) single precision of `function` for each of the P entries of the first axis; traced, on TensorFlow.
+
+    As many entries as there are cores are under way at a time.
+    """
+    import tensorflow as tf
+
+    return tf.map_fn(function, parts, parallel_iterations=available_cores(), fn_output_signature=tf.float32)
+
+
 def with_gradients(function: Callable[[list[Any]], tuple[Any, Any]], weights: list[Any]) -> tuple[Any, list[Any]]:
     """(auxiliary, gradients): `function(weights)` gives a number, which is differentiated, and an auxiliary value."""
     if backend_name() == "jax":
@@ -101,6 +159,11 @@ def with_gradients(function: Callable[[list[Any]], tuple[Any, Any]], weights: li
         tape.watch(weights)
         number, auxiliary = function(weights)
     return auxiliary, tape.gradient(number, weights)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_gpu() -> bool:

@@ -5,12 +5,12 @@ Nothing heavy is imported before a task runs: the command line reads `Settings`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from training.backend import available_cores
 from training.dijet_settings import AUTOMATIC_STACK, BIN_WIDTH, Settings
 
 if TYPE_CHECKING:
@@ -181,9 +181,5 @@ def run(task: TrainingTask, samples: Sequence[Sample], directory: str) -> dict[s
 
     target = Path(directory) / task.name
     target.mkdir(parents=True, exist_ok=True)
-    threads = task.settings.threads or _available_cores()
+    threads = task.settings.threads or available_cores()
     return evaluate_task(task, pool_samples(samples, task.settings), target, threads=threads)
-
-
-def _available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

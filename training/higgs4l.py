@@ -6,7 +6,6 @@ Nothing heavy is imported before a task runs: the command line reads `Settings`.
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from training.backend import available_cores
 from training.features import ANGLES, MOMENTA
 from training.parameters import Kind, combinations
 
@@ -193,8 +193,4 @@ def run(task: TrainingTask, samples: Sequence[Sample], directory: str) -> dict[s
 
     target = Path(directory) / task.name
     target.mkdir(parents=True, exist_ok=True)
-    return evaluate_task(task, samples, target, threads=task.settings.threads or _available_cores())
-
-
-def _available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return evaluate_task(task, samples, target, threads=task.settings.threads or available_cores())

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.backend import has_gpu, keras_module
+from training.backend import keras_module, one_thread_per_operation, takes_any_shape
 from training.energyflow_import import import_energyflow
 
 FEATURES = ("pt", "y", "phi", "pid")
-#: Particles of a row in a `JetPool`: rows are fetched and added up as a whole, and half a row per jet is empty. On a
-#: GPU, where rows are added up by a product with a matrix, long rows cost less; on a processor short ones do.
-WIDTH_ON_GPU, WIDTH_ON_PROCESSOR = 8, 4
+#: Particles of a row in a `JetPool` whose batches have one shape: rows are fetched and added up as a whole, and half a
+#: row per jet is empty. Where rows are added up by a product with a matrix (on a GPU) long ones cost less.
+WIDTH = 8
 #: Capacities lie so close, relative to each other: what is compiled for one batch serves most others.
 BUCKETS_PER_OCTAVE = 32
 #: Probability that any batch of a stack does not fit into the capacity chosen for all, and what is larger is compiled.
@@ -146,11 +146,15 @@ class JetPool:
     """Jets on the device, as rows of `width` particles, the last row of a jet filled up with empty ones.
 
     A batch gathers the rows of its jets into an array of a fixed number of rows, the capacity. Its cost follows the
-    number of particles, not the longest jet; the capacity is one of a few, as each is compiled once.
+    number of particles, not the longest jet; the capacity is one of a few, as each is compiled once. Without a width
+    the backend decides: where it computes with arrays of any shape the pool is `ragged`, and a batch is its particles.
     """
 
     def __init__(self, jets: Jets, width: int | None = None) -> None:
-        width = width or (WIDTH_ON_GPU if has_gpu() else WIDTH_ON_PROCESSOR)
+        self.ragged = width is None and takes_any_shape()
+        if self.ragged:
+            one_thread_per_operation()
+        width = width or (1 if self.ragged else WIDTH)
         self.width = width
         counts = np.diff(jets.offsets)
         rows = -(-counts // width)
@@ -201,16 +205,14 @@ class JetPool:
         return capacity * self.width
 
     @staticmethod
-    def gather(arrays: Sequence[Any], rows: Any, capacity: int) -> tuple[Any, Any, Any, int]:
+    def gather(arrays: Sequence[Any], rows: Any, capacity: int | None) -> tuple[Any, ...]:
         """Inputs of a `ParticleFlowNetwork` for the jets `rows` (R, B); traced, on the device."""
+        if capacity is None:
+            return _gather_particles(arrays, rows)
         ops = keras_module().ops
         table, filled, first, of_jet = arrays
         jets = int(rows.shape[1])
-
-        def numbers(of: Any, where: Any) -> Any:
-            return ops.cast(ops.take(of, where, axis=0), "int32")
-
-        number = numbers(of_jet, rows)
+        number = _numbers(of_jet, rows)
         end = ops.cumsum(number, axis=1)
         position = ops.arange(capacity, dtype="int32")
         # How many jets end before a position: the jet it belongs to, B after the last. Each adds one from its end on.
@@ -221,14 +223,34 @@ class JetPool:
             num_segments=rows.shape[0] * (capacity + 1),
         )
         jet = ops.cumsum(ops.reshape(ends, (-1, capacity + 1)), axis=1)[:, :capacity]
-        shift = numbers(first, rows) - end + number
+        shift = _numbers(first, rows) - end + number
         source = ops.take_along_axis(shift, ops.minimum(jet, jets - 1), axis=1) + position[None, :]
         source = ops.where(jet < jets, source, filled.shape[0] - 1)
         width = table.shape[1]
         slot = ops.arange(width, dtype="int32")[None, :, None]
-        present = ops.cast(slot < numbers(filled, source)[:, None, :], table.dtype)
+        present = ops.cast(slot < _numbers(filled, source)[:, None, :], table.dtype)
         particles = ops.transpose(ops.take(table, source, axis=0), (0, 2, 1, 3))
         return particles, present, jet, jets
+
+
+def _numbers(of: Any, where: Any) -> Any:
+    ops = keras_module().ops
+    return ops.cast(ops.take(of, where, axis=0), "int32")
+
+
+def _gather_particles(arrays: Sequence[Any], rows: Any) -> tuple[Any, Any, int]:
+    """Particles (P + 1, features), their jets (P + 1,) and B, for the jets `rows` (1, B) of a pool of width 1.
+
+    The last particle is empty and of jet B, so that a segment sum has a segment for every jet, also for empty ones.
+    """
+    ops = keras_module().ops
+    table, _, first, of_jet = arrays
+    jets, last = int(rows.shape[1]), table.shape[0] - 1
+    number = ops.concatenate([_numbers(of_jet, rows[0]), ops.ones((1,), "int32")])
+    shift = ops.concatenate([_numbers(first, rows[0]), ops.full((1,), last, "int32")]) - ops.cumsum(number) + number
+    jet = ops.repeat(ops.arange(jets + 1, dtype="int32"), number)
+    source = ops.take(shift, jet) + ops.arange(ops.shape(jet)[0], dtype="int32")
+    return ops.reshape(ops.take(table, source, axis=0), (-1, table.shape[-1])), jet, jets
 
 
 def bucket(rows: int) -> int:

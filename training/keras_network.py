@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from training.backend import keras_module
 from training.networks import Arrays, DenseNetwork
 from training.optimizers import Optimizer
-from training.stacked import FeaturePool, Member, Part, Schedule, Stack, loss_and_accuracy, train_stack
+from training.pools import FeaturePool
+from training.stacked import Member, Part, Schedule, Stack, loss_and_accuracy, train_stack
 from training.stacked_steps import forget_compiled
 from training.weights import training_weights
 

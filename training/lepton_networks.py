@@ -8,7 +8,6 @@ compiled step. The same holds for features that are zero.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.backend import has_gpu
+from training.backend import available_cores, has_gpu
 from training.lepton_settings import Steps
 from training.networks import DenseNetwork, initial_weights
 from training.optimizers import Optimizer
+from training.pools import FeaturePool
 from training.stack_size import free_memory, replicas_per_stack, replicas_that_fit, worker_limit
-from training.stacked import FeaturePool, Member, Part, Schedule, Stack, loss_and_accuracy, train_stack
+from training.stacked import Member, Part, Schedule, Stack, loss_and_accuracy, train_stack
 
 Doubles = NDArray[np.float64]
 OUTPUTS = 2
@@ -136,11 +136,6 @@ def _bytes_beside(stack: Sequence[Task], network: DenseNetwork) -> int:
     tables = {id(task.features): len(task.features) for task in stack}
     rows = sum(len(task.train) + len(task.test) for task in stack)
     return TABLE_BYTES * network.features * sum(tables.values()) + ROW_BYTES * rows
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _train_stack(tasks: Sequence[Task], network: DenseNetwork, recipe: Steps, *, keep_weights: bool) -> list[Trained]:

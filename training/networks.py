@@ -74,13 +74,19 @@ def dense_shapes(widths: Sequence[int]) -> tuple[tuple[int, ...], ...]:
 def dense_layers(
     x: Any, weights: Sequence[Any], activation: str, *, last: str | None = None, masks: Sequence[Any] = ()
 ) -> Any:
-    """(R, N, out) from (R, N, in) through every kernel (R, in, out) and bias (R, out) of `weights`."""
+    """(R, N, out) from (R, N, in) through every kernel (R, in, out) and bias (R, out) of `weights`.
+
+    Without the replica axis, (N, out) from (N, in), they are the plain operations that TensorFlow joins into one.
+    """
     keras = keras_module()
     layers = len(weights) // 2
     for number in range(layers):
         kernel, bias = weights[2 * number : 2 * number + 2]
         name = activation if number + 1 < layers else last
-        x = _activated(keras.ops.matmul(x, kernel) + bias[:, None, :], name)
+        if len(kernel.shape) == 2:
+            x = keras.activations.get(name)(keras.ops.matmul(x, kernel) + bias)
+        else:
+            x = _activated(keras.ops.matmul(x, kernel) + bias[:, None, :], name)
         if number < len(masks):
             x = x * masks[number]
     return x
@@ -166,9 +172,9 @@ class DenseNetwork:
 class ParticleFlowNetwork:
     """F(sum of Phi over a jet's particles), Komiske, Metodiev and Thaler, arXiv:1810.05165, eq. 1.2.
 
-    Particles come in rows of several, see `training.jets.JetPool`. `add` is how rows are added up to jets: `segments`
-    (a segment sum) or `matmul` (a product with a matrix of zeros and ones, whose additions have one order also on a
-    GPU, where those of a segment sum come as they come).
+    Particles come in rows of several, or as they are, see `training.jets.JetPool`. `add` is how rows are added up to
+    jets: `segments` (a segment sum) or `matmul` (a product with a matrix of zeros and ones, whose additions have one
+    order also on a GPU, where those of a segment sum come as they come).
     """
 
     features: int = 4
@@ -193,8 +199,11 @@ class ParticleFlowNetwork:
     def logits(self, weights: Sequence[Any], constants: Sequence[Any], inputs: Any, masks: Sequence[Any]) -> Any:  # noqa: ARG002
         """(R, B, outputs) from particles (R, K, C, features), presence (R, K, C), jets (R, C) and B.
 
-        C rows of K particles; a row's jet is B where it belongs to none.
+        C rows of K particles; a row's jet is B where it belongs to none. Or, with weights that have no replica axis,
+        (1, B, outputs) from particles (P, features), jets (P,) and B; the last particle is of jet B.
         """
+        if len(inputs) == 3:
+            return self._of_particles(weights, *inputs)[None]
         ops = keras_module().ops
         particles, present, jet, jets = inputs
         replicas, width, capacity, features = particles.shape
@@ -205,6 +214,14 @@ class ParticleFlowNetwork:
         latent = phi.shape[-1]
         rows = ops.sum(ops.reshape(phi, (replicas, width, capacity, latent)) * present[..., None], axis=1)
         return dense_layers(self._add_up(rows, jet, jets), weights[split:], self.activation)
+
+    def _of_particles(self, weights: Sequence[Any], particles: Any, jet: Any, jets: int) -> Any:
+        """(B, outputs) of one replica."""
+        ops = keras_module().ops
+        split = 2 * len(self.phi_units)
+        phi = dense_layers(particles, weights[:split], self.activation, last=self.activation)
+        latent = ops.reshape(ops.segment_sum(phi, jet, sorted=True)[:-1], (jets, phi.shape[-1]))
+        return dense_layers(latent, weights[split:], self.activation)
 
     def _add_up(self, rows: Any, jet: Any, jets: int) -> Any:
         """(R, B, latent) from rows (R, C, latent)."""

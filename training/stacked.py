@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,70 +17,13 @@ from numpy.typing import NDArray
 from training.backend import keras_module
 from training.networks import Arrays, Network, initial_weights
 from training.optimizers import Optimizer, start
-from training.stacked_steps import (
-    compiled_outputs,
-    compiled_steps,
-    in_turns,
-    one_after_another,
-    outputs_one_after_another,
-)
+from training.pools import Pool
+from training.stacked_steps import outputs_of, steps_of
 
 #: Rows of the pool in one evaluation of a replica.
 EVALUATION_BATCH = 1000
 #: Dropout masks that are sent to the device at once [bytes]; without dropout an epoch is one call.
 MASK_BYTES = 64_000_000
-
-
-class Pool(Protocol):
-    """All events or jets, on the device; number `len(pool)` is an empty one that fills batches up."""
-
-    def __len__(self) -> int: ...
-
-    @property
-    def arrays(self) -> list[Any]:
-        """What `gather` reads."""
-
-    def capacity(self, rows: NDArray[np.integer]) -> int:
-        """Size of the array that every batch (last axis of `rows`) is gathered into."""
-
-    def usual_capacity(self, rows: NDArray[np.integer], batch: int, batches: int) -> int:
-        """Capacity that is nearly always enough for so many batches of `batch` of the rows, drawn by chance."""
-
-    def slots(self, capacity: int) -> int:
-        """Events or particles, empty ones among them, that a network computes from an array of this capacity."""
-
-    @staticmethod
-    def gather(arrays: Sequence[Any], rows: Any, capacity: int) -> Any:
-        """The network's input for rows (R, B); traced."""
-
-
-class FeaturePool:
-    """Events of equal features, (N, F)."""
-
-    def __init__(self, features: NDArray[Any]) -> None:
-        table = np.asarray(features, np.float32)
-        self._length = len(table)
-        self.arrays: list[Any] = [keras_module().ops.convert_to_tensor(np.pad(table, ((0, 1), (0, 0))))]
-
-    def __len__(self) -> int:
-        return self._length
-
-    def capacity(self, rows: NDArray[np.integer]) -> int:
-        """The batch itself."""
-        return int(rows.shape[-1])
-
-    def usual_capacity(self, rows: NDArray[np.integer], batch: int, batches: int) -> int:  # noqa: ARG002  (none differs)
-        """The batch itself."""
-        return batch
-
-    def slots(self, capacity: int) -> int:
-        """The events."""
-        return capacity
-
-    @staticmethod
-    def gather(arrays: Sequence[Any], rows: Any, capacity: int) -> Any:  # noqa: ARG004  (fixed by the shape of rows)
-        """(R, B, F)."""
-        return keras_module().ops.take(arrays[0], rows, axis=0)
 
 
 @dataclass(frozen=True)
@@ -216,9 +159,7 @@ def train_stack(
     for epoch in range(schedule.epochs):
         losses = []
         for number, batch in enumerate(batches.epoch(stack.active)):
-            steps = compiled_steps(network, optimizer, pool.gather, batches.capacity)
-            if len(stack) > 1 and in_turns(network, max(batches.sizes), pool.slots(batches.capacity)):
-                steps = one_after_another(steps)
+            steps = steps_of(network, optimizer, pool, batches.capacity, batch=max(batches.sizes), replicas=len(stack))
             masks = batches.dropout_masks(network, number, stack.active)
             stack.state, loss = steps(stack.state, stack.constants, pool.arrays, *batch, masks)
             losses.append(loss)
@@ -342,10 +283,7 @@ def _evaluate(
         _check_rows(pool, its)
         table[replica, : len(its)] = its
     parts = table.reshape(len(rows), -1, batch)
-    capacity = pool.capacity(parts)
-    function = compiled_outputs(network, pool.gather, capacity)
-    if len(rows) > 1 and in_turns(network, batch, pool.slots(capacity)):
-        function = outputs_one_after_another(function)
+    function = outputs_of(network, pool, pool.capacity(parts), batch=batch, replicas=len(rows))
     found = [
         function(weights, constants, pool.arrays, ops.convert_to_tensor(parts[:, i].copy()))
         for i in range(parts.shape[1])

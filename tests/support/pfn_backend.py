@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.pfn_cost import Work
 from training.backend import backend_name, compiled, keras_module, with_gradients
-from training.jets import JetPool, preprocess
+from training.jets import WIDTH, JetPool, preprocess
 from training.networks import ParticleFlowNetwork, cross_entropy
 from training.optimizers import Optimizer
 from training.pfn import PFNClassifier, PFNParameters, train_pfns
@@ -22,18 +22,20 @@ from training.stacked_steps import _step, compiled_steps
 PARAMETERS = PFNParameters(phi_units=(20, 24), f_units=(16,), epochs=1, batch_size=50)
 
 
-def jets_and_labels() -> tuple[JetPool, np.ndarray]:
+def jets_and_labels(width: int | None = None) -> tuple[JetPool, np.ndarray]:
     rng = np.random.default_rng(8)
     label = rng.integers(0, 2, 250)
     offsets = np.concatenate([[0], np.cumsum(rng.poisson(20 + 8 * label) + 1)])
     n = offsets[-1]
     pid = rng.choice([211, -211, 22], n)
-    return JetPool(preprocess(rng.exponential(5, n), rng.normal(0, 0.1, n), rng.normal(0, 0.1, n), pid, offsets)), label
+    jets = preprocess(rng.exponential(5, n), rng.normal(0, 0.1, n), rng.normal(0, 0.1, n), pid, offsets)
+    return JetPool(jets, width), label
 
 
 def measure() -> dict[str, np.ndarray]:
     ops = keras_module().ops
     pool, label = jets_and_labels()
+    rectangular, _ = jets_and_labels(WIDTH)
     rows = [np.random.default_rng(replica).permutation(250) for replica in range(2)]
     members = [
         Member(np.random.SeedSequence(6, spawn_key=(replica,)), Part(its[:225], label[its[:225]]))
@@ -43,10 +45,10 @@ def measure() -> dict[str, np.ndarray]:
     stack = Stack(network, members, PARAMETERS.optimizer())
     result = {f"output{replica}": its for replica, its in enumerate(stack.predict(pool, rows))}
     batch = np.stack([its[:50] for its in rows]).astype(np.int32)
-    capacity = pool.capacity(batch)
+    capacity = rectangular.capacity(batch)
 
     def gradients(weights: list, arrays: list, chosen: object, classes: object) -> list:
-        inputs = pool.gather(arrays, chosen, capacity)
+        inputs = rectangular.gather(arrays, chosen, capacity)
 
         def loss(its: list) -> tuple:
             return ops.sum(cross_entropy(network.logits(its, [], inputs, []), classes)), ops.zeros(())
@@ -54,7 +56,10 @@ def measure() -> dict[str, np.ndarray]:
         return with_gradients(loss, list(weights))[1]
 
     found = compiled(gradients)(
-        stack.state[0], pool.arrays, ops.convert_to_tensor(batch), ops.convert_to_tensor(label[batch].astype(np.int32))
+        stack.state[0],
+        rectangular.arrays,
+        ops.convert_to_tensor(batch),
+        ops.convert_to_tensor(label[batch].astype(np.int32)),
     )
     result |= {f"gradient{number}": ops.convert_to_numpy(array) for number, array in enumerate(found)}
     for replica, one in enumerate(train_pfns(pool, members, PARAMETERS)):

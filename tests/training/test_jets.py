@@ -151,6 +151,19 @@ def test_a_batch_has_every_particle_of_its_jets_once(width: int) -> None:
     assert not particles[np.broadcast_to((present == 0)[..., None], particles.shape)].any()
 
 
+def test_a_ragged_batch_is_its_particles_and_an_empty_one() -> None:
+    jets = preprocess(*raw_jets())
+    pool = JetPool(jets)
+    assert (pool.ragged, pool.width) == (True, 1)
+    rows = [3, 3, len(pool), 39, 0, len(pool)]
+    particles, jet, number = pool.gather(pool.arrays, np.array([rows], np.int32), None)
+    assert number == 6
+    expected = [jets.particles[jets.offsets[row] : jets.offsets[row + 1]] for row in rows if row < len(pool)]
+    assert np.array_equal(np.asarray(particles), np.concatenate([*expected, np.zeros((1, 4))]))
+    counts = [len(its) for its in expected]
+    assert np.asarray(jet).tolist() == np.repeat([0, 1, 3, 4, 6], [*counts, 1]).tolist()
+
+
 def test_few_batches_by_chance_exceed_the_usual_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.jets.bucket", lambda rows: rows)
     rng = np.random.default_rng(3)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from training.jets import JetPool, Jets, preprocess
+from training.backend import compiled, takes_any_shape
+from training.jets import WIDTH, JetPool, Jets, preprocess
 from training.networks import ParticleFlowNetwork, initial_weights
 from training.pfn import PFNClassifier, PFNParameters, keras_model, load_pfn, predict, scores, train_pfns
 from training.stack_size import (
@@ -20,7 +23,9 @@ from training.stack_size import (
     worker_limit,
 )
 from training.stacked import EVALUATION_BATCH, Member, Part, predict_stack, train_stack
+from training.stacked_steps import forget_compiled
 
+PROJECT = Path(__file__).resolve().parents[2]
 SMALL = PFNParameters(phi_units=(16, 12), f_units=(10,), epochs=1, batch_size=60)
 
 
@@ -51,11 +56,14 @@ def largest_difference(first: PFNClassifier, second: PFNClassifier) -> float:
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
+@pytest.mark.parametrize("width", [None, WIDTH])
 @pytest.mark.parametrize("large", [1, 10**9])  # one after another, all at once
-def test_stacked_networks_are_those_trained_alone(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stacked_networks_are_those_trained_alone(
+    large: int, width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("training.stacked_steps.LARGE_STEP", large)
     jets, label = made_jets()
-    pool = JetPool(jets)
+    pool = JetPool(jets, width)
     everyone = members(label, 3)
     stacked = train_pfns(pool, everyone, SMALL)
     for member, one in zip(everyone, stacked, strict=True):
@@ -69,10 +77,60 @@ def test_stacked_networks_are_those_trained_alone(large: int, monkeypatch: pytes
 def test_neither_the_rows_nor_the_bucket_matter(width: int, larger: int, monkeypatch: pytest.MonkeyPatch) -> None:
     jets, label = made_jets(200)
     (member,) = members(label, 1, train=120)
-    (expected,) = train_pfns(JetPool(jets), [member], SMALL)
+    pool = JetPool(jets)
+    assert pool.ragged
+    (expected,) = train_pfns(pool, [member], SMALL)
     monkeypatch.setattr("training.jets.bucket", lambda rows: rows + larger)
     (found,) = train_pfns(JetPool(jets, width), [member], SMALL)
     assert largest_difference(found, expected) < 1e-4
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize("part", [1, 7, 20])  # the last of 7 is filled up
+def test_the_parts_of_a_batch_add_up_to_it(part: int, l2: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    jets, label = made_jets(200)
+    optimizer, (member,) = replace(SMALL.optimizer(), l2=l2), members(label, 1, train=130)  # the last batch has ten
+    network, rows = SMALL.network(), np.arange(200)
+
+    def outputs(pool: JetPool, whole: bool) -> tuple[list[np.ndarray], np.ndarray]:
+        forget_compiled()
+        with monkeypatch.context() as patched:
+            patched.setattr("training.stacked_steps.one_thread_per_operation", lambda: not whole)
+            patched.setattr("training.stacked_steps.PART", part)
+            stack = train_stack(pool, [member], network, optimizer, SMALL.schedule())
+            return stack.weights()[0], stack.predict(pool, [rows])[0]
+
+    weights, expected = outputs(JetPool(jets), whole=True)
+    for pool, whole in ((JetPool(jets), False), (JetPool(jets, 4), True)):
+        its_weights, found = outputs(pool, whole)
+        assert np.allclose(found, expected, atol=1e-5)
+        for ours, theirs in zip(its_weights, weights, strict=True):
+            assert np.allclose(ours, theirs, atol=1e-4)
+    forget_compiled()
+
+
+def test_only_tensorflow_on_a_processor_takes_any_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.backend.has_gpu", lambda: True)
+    assert not takes_any_shape()
+    with pytest.raises(ValueError, match="Only TensorFlow on a processor"):
+        compiled(lambda x: x, any_shape=True)
+
+
+@pytest.mark.parametrize(("before", "threads"), [("", 1), ("keras.ops.ones(3) + 1", 0)])
+def test_a_pool_leaves_the_cores_to_the_operations_if_it_comes_first(before: str, threads: int) -> None:
+    code = f"""
+import numpy as np
+from training.backend import keras_module, one_thread_per_operation
+from training.jets import JetPool, Jets
+keras = keras_module()
+{before}
+JetPool(Jets(np.ones((5, 4), np.float32), np.array([0, 5])))
+import tensorflow as tf
+assert one_thread_per_operation() == ({threads} == 1)
+assert tf.config.threading.get_intra_op_parallelism_threads() == {threads}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_a_step_is_as_large_as_all_its_particles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +141,9 @@ def test_a_step_is_as_large_as_all_its_particles(monkeypatch: pytest.MonkeyPatch
         asked.append((batch, slots))
         return False
 
-    monkeypatch.setattr("training.stacked.in_turns", noted)
+    monkeypatch.setattr("training.stacked_steps.in_turns", noted)
     jets, label = made_jets()
-    pool = JetPool(jets)
+    pool = JetPool(jets, WIDTH)
     train_pfns(pool, members(label, 2), SMALL)
     assert {batch for batch, _ in asked} == {SMALL.batch_size, EVALUATION_BATCH}
     held = 400 - 240  # members' validation jets, which one batch holds
@@ -100,7 +158,7 @@ def test_a_batch_beyond_the_capacity_gets_a_larger_one(monkeypatch: pytest.Monke
     jets, label = made_jets(200)
     monkeypatch.setattr("training.jets.bucket", lambda rows: rows)
     monkeypatch.setattr(JetPool, "usual_capacity", lambda *_: 1)
-    pool = JetPool(jets)
+    pool = JetPool(jets, WIDTH)
     batches = _Batches(pool, members(label, 2, train=150), Schedule(batch_size=20), SMALL.network())
     found = []
     for _ in range(12):
@@ -115,7 +173,7 @@ def test_nothing_is_compiled_again_for_a_later_epoch() -> None:
     from training.stacked import Schedule, _Batches
 
     jets, label = made_jets(600)
-    pool = JetPool(jets)
+    pool = JetPool(jets, WIDTH)
     schedule = Schedule(epochs=40, batch_size=50)
     batches = _Batches(pool, members(label, 3, train=500), schedule, SMALL.network())
     before, needed = batches.capacity, []
@@ -132,14 +190,15 @@ def test_the_keras_model_is_the_stacked_network() -> None:
     model.set_weights(weights)
     jet = np.repeat(np.arange(50), np.diff(jets.offsets)).astype(np.int32)
     expected = keras.ops.convert_to_numpy(model(jets.particles, jet, jets=50))
-    for network in (SMALL.network(), replace(SMALL.network(), add="matmul")):
-        (found,) = predict_stack(network, [weights], [[]], JetPool(jets), [np.arange(50)])
+    networks = [replace(SMALL.network(), add=add) for add in ("segments", "matmul")]
+    for network, width in ((networks[0], None), *((network, WIDTH) for network in networks)):
+        (found,) = predict_stack(network, [weights], [[]], JetPool(jets, width), [np.arange(50)])
         assert np.allclose(found, expected, atol=1e-6)
 
 
 def test_sums_of_both_kinds_train_alike() -> None:
     jets, label = made_jets(200)
-    pool, everyone = JetPool(jets), members(label, 2, train=120)
+    pool, everyone = JetPool(jets, WIDTH), members(label, 2, train=120)
     networks = [replace(SMALL.network(), add=add) for add in ("segments", "matmul")]
     stacks = [train_stack(pool, everyone, network, SMALL.optimizer(), SMALL.schedule()) for network in networks]
     for a, b in zip(stacks[0].weights()[1], stacks[1].weights()[1], strict=True):

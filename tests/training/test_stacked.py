@@ -6,7 +6,8 @@ import pytest
 
 from training.networks import DenseNetwork, Network, initial_weights
 from training.optimizers import Optimizer
-from training.stacked import FeaturePool, Member, Part, Pool, Schedule, Stack, _Batches, predict_stack, train_stack
+from training.pools import FeaturePool, Pool
+from training.stacked import Member, Part, Schedule, Stack, _Batches, predict_stack, train_stack
 from training.stacked_steps import in_turns
 
 NETWORK = DenseNetwork(3, (6, 5), outputs=2, activation="tanh")
