@@ -115,7 +115,9 @@ def join(group: Join, attempt: int) -> Skim:  # noqa: ARG001  (a second attempt 
         staged, pq.read_schema(directory / group.names[0]), compression="zstd", write_page_checksum=True
     ) as writer:
         for name in group.names:
-            table = pq.read_table(directory / name, partitioning=None)
+            # `pq.read_table` would first import pyarrow's datasets, and with them pandas.
+            with pq.ParquetFile(directory / name) as file:
+                table = file.read()
             rows, held = rows + table.num_rows, held + table.num_rows
             waiting.append(table)
             if held >= ROW_GROUP:

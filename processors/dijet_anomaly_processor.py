@@ -15,7 +15,7 @@ from processors.jets import Groups, Indices, four_momenta, group, invariant_mass
 from processors.kinematics import Bools, Doubles
 from processors.mod_selection import Comparison, parse, passing
 from processors.selections import Array, flat_content, scalar_content
-from processors.skims import skim_name, write_skim
+from processors.skims import arrow_numbers, skim_name, write_skim
 
 Histogram = hist.Hist[hist.storage.Weight]
 Columns = dict[str, Any]
@@ -147,9 +147,9 @@ class _Particles:
 
     def columns(self, n_jets: int) -> Columns:
         """Arrow columns: for each event a list of jets, for each jet a list of particles."""
-        events = _bounds(len(self.bounds) - 1, n_jets)
+        events, jets = _bounds(len(self.bounds) - 1, n_jets), arrow_numbers(_int32(self.bounds))
         return {
-            f"particle_{name}": pa.ListArray.from_arrays(events, pa.ListArray.from_arrays(_int32(self.bounds), values))
+            f"particle_{name}": pa.ListArray.from_arrays(events, pa.ListArray.from_arrays(jets, arrow_numbers(values)))
             for name, values in self.values.items()
         }
 
@@ -190,12 +190,12 @@ def _columns(jets: Mapping[str, Array], members: Indices, mass: Doubles, weight:
     for name, source in sources.items():
         values = jets[source][members].reshape(-1)
         kind = np.int32 if source == PARTON else np.float64
-        columns[name] = pa.ListArray.from_arrays(bounds, values.astype(kind))
+        columns[name] = pa.ListArray.from_arrays(bounds, arrow_numbers(values.astype(kind)))
     return columns
 
 
-def _bounds(total: int, step: int) -> Array:
-    return np.arange(0, total + 1, step, dtype=np.int32)
+def _bounds(total: int, step: int) -> Any:
+    return arrow_numbers(np.arange(0, total + 1, step, dtype=np.int32))
 
 
 def _int32(bounds: Indices) -> Array:

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,20 @@ def _imported(source: bytes, module: str, *, is_package: bool) -> list[str]:
 
 
 def _origin(name: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ModuleNotFoundError, ValueError):  # a name inside a module, not a module
-        return None
+    spec = _spec(name)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     return Path(spec.origin)
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module comes from; none for a name inside a module, for which Python would import the module first."""
+    parent = name.rpartition(".")[0]
+    if parent:
+        package = _spec(parent)
+        if package is None or package.submodule_search_locations is None:
+            return None
+    try:
+        return importlib.util.find_spec(name)
+    except (ModuleNotFoundError, ValueError):
+        return None

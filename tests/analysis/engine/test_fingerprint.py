@@ -82,6 +82,13 @@ def test_libraries_are_not_imported_to_be_left_out(package: Path) -> None:
     assert "heavy" not in sys.modules
 
 
+def test_a_module_is_not_run_to_be_read(package: Path) -> None:
+    (package / "cuts/shared.py").write_text("raise AssertionError('nobody may import this to read it')\n")
+    (package / "cuts/main.py").write_text("def f():\n    from cuts.shared import VALUE\n    return VALUE\n")
+    assert [name for name, _ in source_files(("cuts.main",), ("cuts",))] == ["cuts", "cuts.main", "cuts.shared"]
+    assert not {"cuts.main", "cuts.shared"} & set(sys.modules)
+
+
 def test_a_module_that_is_not_there_is_left_out(package: Path) -> None:
     (package / "cuts/main.py").write_text("try:\n    import cuts.gone\nexcept ImportError:\n    pass\n")
     assert [name for name, _ in source_files(("cuts.main",), ("cuts",))] == ["cuts", "cuts.main"]
