@@ -167,7 +167,8 @@ def save(
     """Write a figure as `<name>.<format>` in each format (PNG always: the page embeds it), each in one step."""
     # One layout for all formats: finding it takes as long as drawing, and an engine finds it anew each time.
     figure.set_dpi(DPI)
-    figure.draw_without_rendering()
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
     figure.set_layout_engine(None)
     for suffix in dict.fromkeys(("png", *formats)):
         with replacing(directory / f"{name}.{suffix}") as temporary:
