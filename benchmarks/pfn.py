@@ -97,7 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, its in trained.items():
             its.append(apart(peers[name], jets, plan))
     turns = apart(contestants.stack_against_alone, jets, plan, REPLICAS) if "stack" not in left_out else None
-    stacks: Stacks | None = apart(contestants.many, jets, plan, options.trainings) if options.trainings else None
+    stacks: Stacks | None = None
+    if options.trainings:
+        stacks = apart(contestants.many, jets, plan, options.trainings, apart(contestants.device))
     busy = not gpu and max(load, os.getloadavg()[0]) > 1.5 * cores
     say(f"load at the end {os.getloadavg()[0]:.1f}: {'processor' if busy else 'wall'} time decides\n")
 

@@ -188,15 +188,20 @@ def stack_against_alone(sample: Sample, plan: Plan, replicas: int) -> tuple[list
     return alone[1:], stacked[1:]
 
 
-def many(sample: Sample, plan: Plan, trainings: int) -> Stacks:
-    """So many trainings in the fewest equal stacks that the memory holds; the pool goes to the device once."""
+def device() -> Device:
+    """What this process computes on, with all cores of a processor: measured apart, as a pool of jets divides them."""
     from training.backend import has_gpu
+
+    return measured_device(gpu=has_gpu())
+
+
+def many(sample: Sample, plan: Plan, trainings: int, device: Device) -> Stacks:
+    """So many trainings in the fewest equal stacks that the memory holds; the pool goes to the device once."""
     from training.jets import WIDTH, JetPool
     from training.pfn import PFNParameters, scores, train_pfns
     from training.stack_size import free_memory, replicas_per_stack
     from training.stacked_steps import compiled_steps, forget_compiled
 
-    device = measured_device(gpu=has_gpu())
     members = _members(sample, trainings)
     parameters = PFNParameters(epochs=plan.epochs, batch_size=plan.batch)
     network = parameters.network()
