@@ -12,7 +12,7 @@ The formula, for N trainings of E epochs of S steps in stacks of R networks:
 - kernels: 6 per layer (product, bias with activation; their three gradients and that of the bias), one per array of
   weights, and 20 for gathering, summing and the loss;
 - fraction, of the peak, that products as narrow as these (100 to 128) reach: 0.4, an assumption;
-- compile: as measured on the device at hand, whichever is predicted.
+- compile: as measured on the device at hand; left out where a GPU is predicted without one.
 
 XLA's own analysis of a compiled step (JAX, CPU) has the same arithmetic and traffic; `tests/training/test_backends.py`
 compares them. The terms are added up, as if nothing overlapped. Useful arithmetic, of which achieved FLOP/s are said,
