@@ -54,15 +54,21 @@ def takes_any_shape() -> bool:
     return backend_name() == "tensorflow" and not has_gpu()
 
 
-def one_thread_per_operation() -> bool:
-    """Whether TensorFlow takes one core for each operation, and more of them for several at a time.
+def take_one_thread_per_operation() -> None:
+    """Have TensorFlow use one core for an operation, and more of them for several at a time.
 
-    It is made so if it has not begun to compute in this process, and can then no more be changed.
+    Nothing changes where it has already begun to compute in this process.
     """
     import tensorflow as tf
 
     with suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+def one_thread_per_operation() -> bool:
+    """Whether TensorFlow uses one core for an operation, see `take_one_thread_per_operation`."""
+    import tensorflow as tf
+
     return bool(tf.config.threading.get_intra_op_parallelism_threads() == 1)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.backend import keras_module, one_thread_per_operation, takes_any_shape
+from training.backend import keras_module, take_one_thread_per_operation, takes_any_shape
 from training.energyflow_import import import_energyflow
 
 FEATURES = ("pt", "y", "phi", "pid")
@@ -153,7 +153,7 @@ class JetPool:
     def __init__(self, jets: Jets, width: int | None = None) -> None:
         self.ragged = width is None and takes_any_shape()
         if self.ragged:
-            one_thread_per_operation()
+            take_one_thread_per_operation()
         width = width or (1 if self.ragged else WIDTH)
         self.width = width
         counts = np.diff(jets.offsets)

@@ -56,10 +56,10 @@ def largest_difference(first: PFNClassifier, second: PFNClassifier) -> float:
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
-@pytest.mark.parametrize("width", [None, WIDTH])
-@pytest.mark.parametrize("large", [1, 10**9])  # one after another, all at once
+# Particles as they are; rows of them, one replica after another, all at once.
+@pytest.mark.parametrize(("width", "large"), [(None, 1), (WIDTH, 1), (WIDTH, 10**9)])
 def test_stacked_networks_are_those_trained_alone(
-    large: int, width: int | None, monkeypatch: pytest.MonkeyPatch
+    width: int | None, large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.stacked_steps.LARGE_STEP", large)
     jets, label = made_jets()
